@@ -1,0 +1,1 @@
+"""Models, attacks and detectors behind the book, and the experiments that fill its pages."""

@@ -1,0 +1,156 @@
+"""Records (per-image outcomes, the truth) and rows (one tidy value each, computed from them)."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(os.environ.get("BOOK_RESULTS", ROOT / "data" / "results"))
+PAPER = ROOT / "data" / "paper"
+
+KEYS = ("experiment", "dataset", "model", "variant", "class", "attack", "norm", "eps", "steps", "step_size", "loss",
+        "restarts", "draws", "detector", "source", "metric", "value", "low", "high", "n", "seed", "attack_seed",
+        "profile", "protocol")
+ORIGIN = ("commit", "device", "dtype", "torch", "data", "seconds")
+COLUMNS = KEYS + ORIGIN
+NUMBERS = ("eps", "steps", "step_size", "restarts", "draws", "value", "low", "high", "n", "seed", "attack_seed", "seconds")
+
+
+@dataclass(frozen=True)
+class Record:
+    """Outcomes image by image, and the settings that made them (JSON in the file)."""
+
+    arrays: dict[str, np.ndarray]
+    settings: dict
+    path: Path
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+
+@contextmanager
+def atomic(path: Path):
+    """A temporary path beside `path`, moved into place when the block succeeds and removed when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error}; nothing was left behind. Free space or choose another results "
+                      "folder, then run the same command again") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_record(path: Path, arrays: Mapping[str, np.ndarray], settings: Mapping) -> None:
+    """Write a compressed .npz with its settings, all or nothing. Object arrays are refused (they would need pickle)."""
+    for name, array in arrays.items():
+        if np.asarray(array).dtype.hasobject:
+            raise TypeError(f"record array {name!r} has dtype object; expected numbers or fixed-width text")
+    with atomic(Path(path)) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, settings=np.array(json.dumps(settings, sort_keys=True)), **arrays)
+
+
+def read_record(path: Path) -> Record:
+    """Read a record. A damaged file raises ValueError that names it: delete just it, and run again."""
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return Record(arrays, json.loads(str(arrays.pop("settings"))), path)
+    except (zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(f"record {path} cannot be read ({error}); delete that file and run again: only its unit of "
+                         "work is computed anew") from error
+
+
+def tidy(rows: Iterable[Mapping]) -> pd.DataFrame:
+    """A frame with exactly COLUMNS, blank where a row says nothing. Raises ValueError for a key that is no column."""
+    rows = list(rows)
+    unknown = sorted({key for row in rows for key in row} - set(COLUMNS))
+    if unknown:
+        raise ValueError(f"rows have unknown columns {unknown}; expected keys of {COLUMNS}")
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    for column in COLUMNS:
+        frame[column] = pd.to_numeric(frame[column]) if column in NUMBERS else frame[column].fillna("").astype(str)
+    return frame
+
+
+def write_rows(path: Path, rows: pd.DataFrame) -> None:
+    """Write rows as CSV, all or nothing, sorted so that the same rows give the same file."""
+    keys = [k for k in KEYS if k not in ("value", "low", "high", "n")]
+    with atomic(Path(path)) as temporary:
+        rows.sort_values(keys, kind="stable").to_csv(temporary, index=False, float_format="%.6g")
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read rows. Raises ValueError naming the file where its columns are not ours (cut off, or of another version)."""
+    try:
+        frame = pd.read_csv(path, dtype={c: str for c in COLUMNS if c not in NUMBERS}, keep_default_na=False,
+                            na_values={c: [""] for c in NUMBERS})
+        if tuple(frame.columns) != COLUMNS:
+            raise ValueError(f"columns are {list(frame.columns)}")
+        return tidy(frame.to_dict("records"))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"rows {path} cannot be read ({error}); delete that file and run again: it is computed anew "
+                         "from its records") from error
+
+
+def select(rows: pd.DataFrame, **keys) -> pd.DataFrame:
+    """The rows whose columns equal the given values, or are among them where a list is given.
+
+    Numbers match to a relative 1e-6. Raises KeyError for a name that is no column.
+    """
+    for name, wanted in keys.items():
+        if name not in COLUMNS:
+            raise KeyError(f"{name!r} is no column of the rows; expected one of {COLUMNS}")
+        values = wanted if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted]
+        if name in NUMBERS:
+            rows = rows[[any(np.isclose(cell, float(v), rtol=1e-6) for v in values) for cell in rows[name]]]
+        else:
+            rows = rows[rows[name].isin([str(v) for v in values])]
+    return rows
+
+
+def one(rows: pd.DataFrame, **keys) -> pd.Series:
+    """The single row with these keys. Raises LookupError naming them when there is none, or more than one."""
+    found = select(rows, **keys)
+    if len(found) != 1:
+        raise LookupError(f"{len(found)} rows with {keys}; expected exactly one"
+                          + ("; is its unit of work computed?" if found.empty else "; add keys that tell them apart"))
+    return found.iloc[0]
+
+
+def published(paper: str, table: str) -> pd.DataFrame:
+    """A published table as tidy rows: attack, source (white, grey, black), model, dataset, metric, value (fractions)."""
+    content = json.loads((PAPER / f"{paper}.json").read_text())
+    tables = [name for name in content if name.startswith("table")]
+    if table not in tables:
+        raise KeyError(f"{paper}.json has no table {table!r}; expected one of {tables}")
+    body, rows = content[table], []
+    dataset = "mnist" if "mnist" in table else "cifar-binary"
+    for row in body.get("rows", []):
+        for model, cell in row["cells"].items():
+            key = {"dataset": dataset, "attack": row["attack"].lower(), "source": row["threat_model"], "model": model}
+            rows += [key | {"metric": "min_eps", "value": cell["mean_min_linf"]},
+                     key | {"metric": "accuracy_upto", "eps": body["accuracy_eps_max"],
+                            "value": cell["victim_accuracy_pct"] / 100}]
+    for dataset, eps in (("mnist", 0.3), ("cifar_binary", 0.05)) if not rows else ():
+        for model, cell in body[dataset].items():
+            rows += [{"dataset": dataset.replace("_", "-"), "attack": attack.lower(), "source": "white", "model": model,
+                      "metric": "accuracy", "eps": eps, "value": value / 100} for attack, value in cell.items()]
+    return tidy(rows)
+
+
+def rows_from(folder: Path, summarise: Callable[[list[Record]], list[dict]]) -> pd.DataFrame:
+    """The rows of an experiment, computed from all records in its folder."""
+    return tidy(summarise([read_record(path) for path in sorted(folder.glob("*.npz"))]))

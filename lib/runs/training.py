@@ -1,0 +1,91 @@
+"""Train the eight classifiers of Li et al. (2019), or load them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib import data
+from lib.models import MODELS, build
+from lib.profiles import PUBLISHED_TRAINING, Training
+from lib.profiles import profile as profile_of
+from lib.results import RESULTS, ROOT, Record
+from lib.runs import units
+from lib.train import fit, load_weights, save_weights
+
+CHECKPOINTS = ROOT / "data" / "checkpoints"
+
+
+def checkpoint(name: str, profile: str, seed: int, variant: str = "", results: Path | None = None) -> Path:
+    """Where the weights of a model are. Those of `smoke`, or of other results, stay beside the results."""
+    run = "-".join(filter(None, (profile_of(profile).dataset, name, profile, variant, f"seed{seed}"))) + ".safetensors"
+    elsewhere = profile == "smoke" or (results is not None and Path(results) != ROOT / "data" / "results")
+    return (Path(results or RESULTS) / profile / "checkpoints" if elsewhere else CHECKPOINTS) / run
+
+
+def trained(name: str, profile: str, seed: int, device: torch.device, variant: str = "", results: Path | None = None):
+    """A trained model in evaluation mode on `device`. Trains it, with its record, where there are no weights yet."""
+    path = checkpoint(name, profile, seed, variant, results)
+    if not path.exists():
+        record = Path(results or RESULTS) / profile / "training" / f"{unit_name(name, seed, variant)}.npz"
+        training(profile, seed, str(device), results, fresh=record.exists(), only=unit_name(name, seed, variant))
+    split = data.load(profile_of(profile).dataset)
+    model = build(name, tuple(split.train.x.shape[1:]), len(split.classes))
+    load_weights(path, model, {"model": name, "seed": seed, "profile": profile})
+    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def unit_name(name: str, seed: int, variant: str = "") -> str:
+    return "_".join(filter(None, (name, variant, f"seed{seed}")))
+
+
+def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, results: Path | None, device: torch.device):
+    dataset = data.load(profile_of(profile).dataset)
+    path = checkpoint(name, profile, seed, variant, results)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)                     # the one place where torch's own generator decides: initial weights
+        model = build(name, tuple(dataset.train.x.shape[1:]), len(dataset.classes)).to(device)
+    history = fit(model, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
+    settings = {"experiment": "training", "dataset": dataset.name, "model": name, "variant": variant, "seed": seed,
+                "profile": profile, "protocol": "published", "dtype": recipe.dtype, "data": dataset.source,
+                "updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule}
+    save_weights(path, model, settings)
+    path.with_suffix(".state").unlink(missing_ok=True)
+    every = max(1, recipe.updates // 200)
+    curve = history[:len(history) // every * every].reshape(-1, every).mean(1)
+    return {"update": np.arange(1, len(curve) + 1) * every, "bound": curve.astype(np.float32)}, settings
+
+
+def summarise(records: list[Record]) -> list[dict]:
+    """The bound that training ended with (mean over its last twentieth), and how long it took."""
+    rows = []
+    for record in records:
+        s = record.settings
+        key = {k: s[k] for k in ("experiment", "dataset", "model", "variant", "seed", "profile", "protocol", "commit",
+                                 "device", "dtype", "torch", "data", "seconds")}
+        last = record["bound"][-max(1, len(record["bound"]) // 20):]
+        rows += [key | {"metric": "bound", "value": float(last.mean()), "steps": s["updates"]},
+                 key | {"metric": "seconds", "value": s["seconds"], "steps": s["updates"]}]
+    return rows
+
+
+def training(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+             fresh: bool = False, only: str | None = None):
+    """Rows of training: for each model the final bound (nats an image) and the seconds it took.
+
+    A unit is one model; with `only` also "<model>_published_seed<n>", the published 120,000 updates at any profile.
+    """
+    recipe = profile_of(profile).training
+
+    def unit(name: str, recipe: Training, variant: str) -> units.Unit:
+        return units.Unit(unit_name(name, seed, variant),
+                          lambda device: _train(name, profile, seed, recipe, variant, results, device))
+
+    todo = [unit(name, recipe, "") for name in MODELS]
+    if only is not None and "_published_" in only:
+        todo += [unit(name, PUBLISHED_TRAINING, "published") for name in MODELS]
+    return units.ensure("training", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only)
+
+
+if __name__ == "__main__":
+    units.main(training, __doc__)

@@ -1,0 +1,143 @@
+"""What every experiment shares: units of work that are computed once, in any order, by any number of processes."""
+
+import argparse
+import fcntl
+import functools
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from lib.results import RESULTS, ROOT, Record, read_rows, rows_from, write_record, write_rows
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work: its name is its file's. compute() returns the record's arrays and settings."""
+
+    name: str
+    compute: Callable[[torch.device], tuple[dict[str, np.ndarray], dict]]
+
+
+def device_of(name: str) -> torch.device:
+    """The device for a name: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
+
+    Raises ValueError naming the choices, or saying that there is no GPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name != "cpu" and not name.startswith("cuda"):
+        raise ValueError(f"unknown device {name!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:<index>'")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {name!r} asked for, but torch finds no GPU; use 'auto' or 'cpu'")
+    return torch.device(name)
+
+
+def origin(device: torch.device, dtype: str, data: str, seconds: float) -> dict:
+    """Where a record comes from: the columns ORIGIN of its rows."""
+    return {"commit": commit(), "device": _device_name(device), "dtype": dtype, "torch": torch.__version__.split("+")[0],
+            "data": data, "seconds": round(seconds, 2), "date": time.strftime("%Y-%m-%d")}
+
+
+@functools.cache
+def commit() -> str:
+    """Short hash of the code that runs, "-dirty" where tracked files were changed, "" outside a git checkout.
+
+    Read once, when a process begins its work: later changes of the files do not change the code that is running.
+    """
+    def git(*words):
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    if git("rev-parse", "--git-dir").returncode or (head := git("rev-parse", "--short", "HEAD")).returncode:
+        return ""
+    return head.stdout.strip() + ("-dirty" if git("status", "--porcelain", "-uno", "lib").stdout.strip() else "")
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    names = [line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
+    return f"{names[0] if names else 'CPU'}, {torch.get_num_threads()} threads"
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text() if Path(path).exists() else ""
+
+
+def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Record]], list[dict]], *, profile: str,
+           device: str = "auto", results: Path | None = None, fresh: bool = False, only: str | None = None) -> pd.DataFrame:
+    """Compute the units whose record is missing, bring the rows up to date, and return them.
+
+    results: the folder of all profiles (default: the committed one). fresh: compute every unit again. only: compute
+    just this unit. A unit that another process is at work on is waited for, not computed twice. Raises ValueError for
+    an unknown unit or device before any work.
+    """
+    target, units = device_of(device), list(units)
+    commit()
+    folder = Path(results or RESULTS) / profile / experiment
+    if only is not None:
+        if only not in {unit.name for unit in units}:
+            raise ValueError(f"unknown unit {only!r} of {experiment}; expected one of {', '.join(u.name for u in units)}")
+        units = [unit for unit in units if unit.name == only]
+    todo = [unit for unit in units if fresh or not (folder / f"{unit.name}.npz").exists()]
+    for unit in tqdm(todo, desc=f"{experiment} ({profile})", disable=None if todo else True):
+        _compute(unit, folder / f"{unit.name}.npz", target, fresh)
+    rows = folder.with_suffix(".csv")
+    if todo or not rows.exists():
+        with locked(folder / "rows"):
+            frame = rows_from(folder, summarise)
+            write_rows(rows, frame)
+    return read_rows(rows)
+
+
+def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
+    with locked(path):
+        if path.exists() and not fresh:
+            return                                  # another process finished it while this one waited
+        start = time.perf_counter()
+        arrays, settings = unit.compute(device)
+        settings = {"unit": unit.name} | settings | origin(device, settings.get("dtype", "float32"),
+                                                           settings.get("data", ""), time.perf_counter() - start)
+        write_record(path, arrays, settings)
+
+
+class locked:
+    """Hold the lock beside `path`; the kernel frees it when a process dies, so no lock is ever left over."""
+
+    def __init__(self, path: Path):
+        self.path = path.with_name(f".{path.name}.lock")
+
+    def __enter__(self):
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = open(self.path, "w")
+        except OSError as error:
+            raise OSError(f"cannot write in {self.path.parent}: {error}; free space or choose another results folder") from error
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_):
+        self.path.unlink(missing_ok=True)
+        self.file.close()
+
+
+def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:
+    """The command line of an experiment: python -m lib.runs.<experiment> --profile P --seed S [--unit NAME] ..."""
+    parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--unit", help="compute just this unit")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--results", type=Path, default=None)
+    parser.add_argument("--fresh", action="store_true", help="compute units again whose record exists")
+    args = parser.parse_args()
+    try:
+        rows = experiment(args.profile, args.seed, args.device, args.results, args.fresh, only=args.unit)
+    except (ValueError, FileNotFoundError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"{len(rows)} rows")

@@ -1,0 +1,129 @@
+"""Training by the paper's recipe, resumable, and weights on disk."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from lib.models.noise import Noise, stream
+from lib.profiles import Training
+from lib.results import atomic
+
+
+def save_weights(path: Path, model: nn.Module, settings: Mapping) -> None:
+    """Write float16 weights with their settings in the header, all or nothing; round the model in place to match.
+
+    Rounded before any number is computed, so that tracked weights and rows belong together.
+    """
+    weights = {name: value.detach().half().contiguous().cpu() for name, value in model.state_dict().items()}
+    with atomic(Path(path)) as temporary:
+        save_file(weights, temporary, metadata={"settings": json.dumps(settings, sort_keys=True)})
+    model.load_state_dict({name: value.float() for name, value in weights.items()})
+
+
+def load_weights(path: Path, model: nn.Module, expected: Mapping) -> dict:
+    """Load weights into `model` and return their settings.
+
+    expected: settings that must agree, for instance {"model": "GFZ"}. Raises ValueError naming the file and the first
+    disagreement: a checkpoint of another model, other shapes, or a damaged file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            settings = json.loads((file.metadata() or {}).get("settings", "{}"))
+        weights = load_file(path)
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete that file and train again") from error
+    for key, value in expected.items():
+        if settings.get(key) != value:
+            raise ValueError(f"checkpoint {path} has {key} = {settings.get(key)!r}, expected {value!r}; it belongs to "
+                             "another model or setting: name the right file, or delete this one and train again")
+    try:
+        model.load_state_dict({name: value.float() for name, value in weights.items()})
+    except RuntimeError as error:
+        raise ValueError(f"checkpoint {path} does not fit the model: {error}") from error
+    return settings
+
+
+def batches(n: int, batch: int, seed: int, update: int) -> Tensor:
+    """Indices of one update's images: a fresh permutation an epoch, the incomplete last batch dropped."""
+    epoch, position = divmod(update, n // batch)
+    order = stream("train/order", seed, epoch).permutation(n)
+    return torch.from_numpy(order[position * batch:(position + 1) * batch])
+
+
+def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, save_every: int = 1000,
+        label: str = "") -> np.ndarray:
+    """Maximise the mean objective of `model` over `split` (lib.data) with Adam. Returns the objective at each update.
+
+    Every `save_every` updates all that is needed to go on is written to `state`, and a later call with the same
+    arguments resumes there with the same numbers. Raises RuntimeError if the decoder is dead after a quarter of a
+    long training.
+    """
+    device = next(model.parameters()).device
+    model.to(memory_format=torch.channels_last)
+    optimiser = torch.optim.Adam(model.parameters(), lr=training.rate, fused=True)
+    start, history = _resume(state, model, optimiser, training, seed)
+    bar = tqdm(range(start, training.updates), initial=start, total=training.updates, desc=label, disable=None)
+    for update in bar:
+        index = batches(len(split), training.batch, seed, update)
+        x, y = split.images(index).to(device), split.labels(index).to(device)
+        noise = Noise("train/noise", seed, range(training.batch), step=update)
+        optimiser.param_groups[0]["lr"] = training.rate_at(update)
+        with torch.autocast(device.type, torch.bfloat16, enabled=training.dtype == "bfloat16"):
+            objective = model.objective(x, y, noise).mean()
+        optimiser.zero_grad()
+        (-objective).backward()
+        optimiser.step()
+        history[update] = objective.item()
+        if update == max(2000, training.updates // 4):
+            refuse_dead_decoder(model, x, y)
+        if (update + 1) % save_every == 0 and update + 1 < training.updates:
+            _save_state(state, model, optimiser, training, seed, update + 1, history)
+    return history
+
+
+@torch.no_grad()
+def refuse_dead_decoder(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    """Raise RuntimeError if the decoder answers every image with the same one (it never recovers from that)."""
+    if "x" not in getattr(model, "factors", {}):
+        return
+    z = model.posterior(model.posterior.trunk(x), y).mean
+    spread = model.factors["x"](**{"z": z, "y": y} if model.graph.x == "zy" else {"z": z}).mean.std(dim=0).max()
+    if spread < 0.01:
+        raise RuntimeError(f"the decoder of {model.name} is dead: its images differ by at most {spread:.1e} in any pixel; "
+                           "lower the learning rate or lengthen its warm-up")
+
+
+def _save_state(path, model, optimiser, training, seed, update, history) -> None:
+    tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
+    for index, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"adam.{index}.{k}": torch.as_tensor(v).contiguous() for k, v in moments.items()}
+    tensors["history"] = torch.from_numpy(history)
+    header = {"training": json.dumps(asdict(training), sort_keys=True), "seed": str(seed), "update": str(update)}
+    with atomic(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def _resume(path, model, optimiser, training, seed) -> tuple[int, np.ndarray]:
+    if not Path(path).exists():
+        return 0, np.full(training.updates, np.nan, dtype=np.float32)
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    if header["training"] != json.dumps(asdict(training), sort_keys=True) or header["seed"] != str(seed):
+        raise ValueError(f"{path} belongs to another training ({header['training']}, seed {header['seed']}); delete it")
+    tensors = load_file(path)
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    state = {}
+    for key, value in tensors.items():
+        if key.startswith("adam."):
+            _, index, name = key.split(".")
+            state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return int(header["update"]), tensors["history"].numpy()
