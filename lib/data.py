@@ -103,7 +103,7 @@ def _binary() -> Dataset:
 
 
 def _digits() -> Dataset:
-    """scikit-learn's 1,797 real digits of 8x8 pixels, enlarged to 28x28: a stand-in for MNIST that needs no download."""
+    """scikit-learn's 1,797 real digits of 8x8 pixels, enlarged to 28x28: a stand-in for MNIST without a download."""
     from sklearn.datasets import load_digits
     digits = load_digits()
     small = torch.from_numpy(digits.images).float()[:, None] / 16

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-DECODERS = ("GFZ", "GFY", "GBZ", "GBY", "DFZ")      # twenty times dearer to attack than the others: they draw images
+DECODERS = ("GFZ", "GFY", "GBZ", "GBY", "DFZ")      # ten times dearer to attack than DFX and DBX: they draw images
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Training:
 
 
 PUBLISHED_TRAINING = Training(updates=120_000)
+SMOKE_TRAINING = Training(updates=6, batch=20, rate=1e-3, schedule="one-cycle")
 
 
 @dataclass(frozen=True)
@@ -38,56 +39,77 @@ class Profile:
     """Sizes of every experiment at one scale.
 
     samples: K of the classifier. draws: fresh predictions that judge an image. batch: images attacked together, fixed
-    because floating-point sums depend on it. block: images of one unit of work. images: how many of the first test
-    images an attack gets, by attack and then by model ("decoder" and "other" stand for the two costs).
+    because floating-point sums depend on it (ten times as many where no image is decoded). images: how many of the
+    first test images an attack gets, by attack and then by model ("decoder" and "other" stand for the two costs).
+    blocks: likewise how many of them make one unit of work. Sizes grow by whole blocks, so that no unit is done twice.
     """
 
     name: str
     dataset: str
-    training: Training
+    trainings: Mapping[str, Training]
     samples: int
     draws: int
     batch: int
-    block: int
+    blocks: Mapping[str, Mapping[str, int]]
     fit_images: int                     # training images that the detectors are fitted on
     test_images: int                    # test images that are predicted once
     judged_images: int                  # of these, predicted `draws` times
     images: Mapping[str, Mapping[str, int]]
     eps: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     strong_eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
-    constants: tuple[float, ...] = (0.1, 1, 10, 100, 1000)          # c of Carlini and Wagner
+    constants: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)  # c of Carlini and Wagner
     steps: Mapping[str, int] = field(default_factory=lambda: {"fgsm": 1, "pgd": 40, "mim": 100, "cw": 1000, "strong": 100})
     restarts: int = 2                   # of the strong protocol
     gradient_draws: int = 4             # likewise
-    dtype: str = "bfloat16"             # of attack gradients; what is reported is judged in float32
+    dtype: str = "bfloat16"         # of attack gradients; what is reported is judged in float32
+
+    def training_for(self, model: str) -> Training:
+        """How `model` is trained."""
+        return _by_model(self.trainings, model)
 
     def images_for(self, attack: str, model: str) -> int:
         """How many images `attack` gets on `model`."""
-        sizes = self.images[attack]
-        return sizes.get(model, sizes["decoder" if model in DECODERS else "other"])
+        return _by_model(self.images[attack], model)
+
+    def block_for(self, attack: str, model: str) -> int:
+        """How many images one unit of `attack` on `model` takes."""
+        return _by_model(self.blocks[attack], model)
 
 
-def _both(n: int) -> dict[str, int]:
-    return {"decoder": n, "other": n}
+def _by_model(sizes: Mapping, model: str):
+    return sizes.get(model, sizes["decoder" if model in DECODERS else "other"])
+
+
+ATTACKS = ("fgsm", "pgd", "mim", "cw", "strong", "referee")
+
+
+def _all(n: int) -> dict[str, dict[str, int]]:
+    return {attack: {"decoder": n, "other": n} for attack in ATTACKS}
 
 
 PROFILES = {
     "smoke": Profile(
-        "smoke", "digits", Training(updates=25, rate=1e-3, schedule="one-cycle"), samples=2, draws=3, batch=5, block=5,
-        fit_images=200, test_images=40, judged_images=5, images={a: _both(5) for a in ("fgsm", "pgd", "mim", "cw", "strong")},
-        eps=(0.1, 0.3), strong_eps=(0.1, 0.3), constants=(1, 10),
-        steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 3, "strong": 2}, restarts=1, gradient_draws=1),
+        "smoke", "digits", {"decoder": SMOKE_TRAINING, "other": SMOKE_TRAINING}, samples=2, draws=2, batch=4,
+        blocks=_all(4), fit_images=100, test_images=20, judged_images=4, images=_all(4), eps=(0.1, 0.3),
+        strong_eps=(0.1, 0.3), constants=(1.0, 10.0), steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2},
+        restarts=1, gradient_draws=1),
     "laptop": Profile(
-        "laptop", "mnist", Training(updates=12_000, rate=1e-3, schedule="one-cycle"), samples=10, draws=10, batch=5,
-        block=50, fit_images=5_000, test_images=2_000, judged_images=500,
-        images={"fgsm": {"decoder": 200, "other": 1_000}, "pgd": {"decoder": 50, "other": 500},
-                "mim": {"decoder": 50, "other": 500}, "cw": {"decoder": 0, "other": 100},
-                "strong": {"decoder": 50, "other": 100}}),
+        "laptop", "mnist", {"decoder": Training(12_000, rate=1e-3, schedule="one-cycle"),
+                            "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
+        blocks={a: {"decoder": 5, "BNN": 5, "other": 50} if a in ("cw", "strong", "referee") else
+                {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
+        fit_images=5_000, test_images=2_000, judged_images=500,
+        images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},
+                "pgd": {"decoder": 50, "BNN": 100, "other": 200},
+                "mim": {"decoder": 30, "BNN": 50, "other": 200},
+                "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 50},
+                "strong": {"decoder": 10, "BNN": 20, "other": 50},
+                "referee": {"decoder": 10, "other": 400}}),
     "paper": Profile(
-        "paper", "mnist", PUBLISHED_TRAINING, samples=10, draws=10, batch=100, block=100, fit_images=60_000,
-        test_images=10_000, judged_images=10_000,
-        images={"fgsm": _both(10_000), "pgd": _both(10_000), "mim": _both(10_000), "cw": _both(10_000),
-                "strong": _both(1_000)}),
+        "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
+        batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
+        images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000},
+                                                                 "referee": {"decoder": 100, "other": 1_000}}),
 }
 
 

@@ -81,7 +81,7 @@ def tidy(rows: Iterable[Mapping]) -> pd.DataFrame:
         raise ValueError(f"rows have unknown columns {unknown}; expected keys of {COLUMNS}")
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in COLUMNS:
-        frame[column] = pd.to_numeric(frame[column]) if column in NUMBERS else frame[column].fillna("").astype(str)
+        frame[column] = pd.to_numeric(frame[column]) if column in NUMBERS else frame[column].astype(object).fillna("").astype(str)
     return frame
 
 
@@ -115,7 +115,8 @@ def select(rows: pd.DataFrame, **keys) -> pd.DataFrame:
             raise KeyError(f"{name!r} is no column of the rows; expected one of {COLUMNS}")
         values = wanted if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted]
         if name in NUMBERS:
-            rows = rows[[any(np.isclose(cell, float(v), rtol=1e-6) for v in values) for cell in rows[name]]]
+            near = [any(np.isclose(cell, float(v), rtol=1e-6) for v in values) for cell in rows[name]]
+            rows = rows[np.array(near, bool)]           # as an array: an empty list would select columns
         else:
             rows = rows[rows[name].isin([str(v) for v in values])]
     return rows

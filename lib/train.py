@@ -45,7 +45,7 @@ def load_weights(path: Path, model: nn.Module, expected: Mapping) -> dict:
             raise ValueError(f"checkpoint {path} has {key} = {settings.get(key)!r}, expected {value!r}; it belongs to "
                              "another model or setting: name the right file, or delete this one and train again")
     try:
-        model.load_state_dict({name: value.float() for name, value in weights.items()})
+        model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     except RuntimeError as error:
         raise ValueError(f"checkpoint {path} does not fit the model: {error}") from error
     return settings
@@ -120,10 +120,12 @@ def _resume(path, model, optimiser, training, seed) -> tuple[int, np.ndarray]:
         raise ValueError(f"{path} belongs to another training ({header['training']}, seed {header['seed']}); delete it")
     tensors = load_file(path)
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
-    state = {}
+    state, parameters = {}, list(model.parameters())
     for key, value in tensors.items():
         if key.startswith("adam."):
             _, index, name = key.split(".")
+            if value.ndim:                          # the layout of the weights, on which rounding depends
+                value = torch.empty_like(parameters[int(index)]).copy_(value)
             state.setdefault(int(index), {})[name] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return int(header["update"]), tensors["history"].numpy()

@@ -3,6 +3,7 @@
 from lib.models.bayes import DeepBayes as DeepBayes
 from lib.models.bayes import class_scores as class_scores
 from lib.models.classifiers import BNN as BNN
+from lib.models.classifiers import CNN as CNN
 from lib.models.graphs import GRAPHS as GRAPHS
 from lib.models.noise import Noise as Noise
 from lib.models.noise import stream as stream

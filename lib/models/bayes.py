@@ -113,18 +113,19 @@ def build_factors(graph: Graph, arch: Architecture, classes: int) -> nn.ModuleDi
 class DeepBayes(nn.Module):
     """One of the seven latent-variable classifiers.
 
-    name: a key of GRAPHS. shape: (channel, H, W) of the images, which decides the published sizes.
+    name: a key of GRAPHS. shape: (channel, H, W) of the images, which decides the published sizes unless `arch` does.
     Raises ValueError for an unknown name or shape.
     """
 
     randomised = True
 
-    def __init__(self, name: str, shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10):
+    def __init__(self, name: str, shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10,
+                 arch: Architecture | None = None):
         if name not in GRAPHS:
             raise ValueError(f"unknown model {name!r}; expected one of {', '.join(GRAPHS)}")
         super().__init__()
         self.name, self.classes, self.graph = name, classes, GRAPHS[name]
-        self.arch = architecture(shape)
+        self.arch = arch or architecture(shape)
         self.posterior = Posterior(self.arch, classes)
         self.factors = build_factors(self.graph, self.arch, classes)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 VARIABLES = "zyx"
 
@@ -37,7 +37,7 @@ GRAPHS = {                                          # the last letter names the 
 }
 
 
-def log_joint(graph: Graph, factors: Mapping[str, Callable], **value: Tensor) -> Tensor:
+def log_joint(graph: Graph, factors: nn.ModuleDict | Mapping[str, Callable], **value: Tensor) -> Tensor:
     """Sum of log p(variable | its parents) over the variables that the graph models.
 
     factors: a callable for each modelled variable, from its parents (by name) to a distribution with `log_prob`.

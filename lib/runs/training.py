@@ -1,5 +1,7 @@
 """Train the eight classifiers of Li et al. (2019), or load them."""
 
+import os
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +25,33 @@ def checkpoint(name: str, profile: str, seed: int, variant: str = "", results: P
     return (Path(results or RESULTS) / profile / "checkpoints" if elsewhere else CHECKPOINTS) / run
 
 
+def dataset_of(profile: str) -> data.Dataset:
+    """The images of a profile, read once a process."""
+    return _dataset(profile_of(profile).dataset, os.environ.get("BOOK_DATA"))
+
+
+@lru_cache(maxsize=1)
+def _dataset(name: str, _folder: str | None) -> data.Dataset:
+    return data.load(name)
+
+
 def trained(name: str, profile: str, seed: int, device: torch.device, variant: str = "", results: Path | None = None):
-    """A trained model in evaluation mode on `device`. Trains it, with its record, where there are no weights yet."""
+    """A trained model in evaluation mode on `device`. Trains it, with its record, where there are no weights yet.
+
+    Weights must not be changed: the last model is kept and handed out again.
+    """
     path = checkpoint(name, profile, seed, variant, results)
     if not path.exists():
         record = Path(results or RESULTS) / profile / "training" / f"{unit_name(name, seed, variant)}.npz"
         training(profile, seed, str(device), results, fresh=record.exists(), only=unit_name(name, seed, variant))
-    split = data.load(profile_of(profile).dataset)
-    model = build(name, tuple(split.train.x.shape[1:]), len(split.classes))
+    return _loaded(path, path.stat().st_mtime_ns, name, profile, seed, device)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, _modified: int, name: str, profile: str, seed: int, device: torch.device):
+    dataset = dataset_of(profile)
+    with torch.device("meta"):                      # shapes alone: no time is lost on initial weights
+        model = build(name, dataset.shape, len(dataset.classes))
     load_weights(path, model, {"model": name, "seed": seed, "profile": profile})
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
@@ -40,11 +61,11 @@ def unit_name(name: str, seed: int, variant: str = "") -> str:
 
 
 def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, results: Path | None, device: torch.device):
-    dataset = data.load(profile_of(profile).dataset)
+    dataset = dataset_of(profile)
     path = checkpoint(name, profile, seed, variant, results)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)                     # the one place where torch's own generator decides: initial weights
-        model = build(name, tuple(dataset.train.x.shape[1:]), len(dataset.classes)).to(device)
+        model = build(name, dataset.shape, len(dataset.classes)).to(device)
     history = fit(model, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
     settings = {"experiment": "training", "dataset": dataset.name, "model": name, "variant": variant, "seed": seed,
                 "profile": profile, "protocol": "published", "dtype": recipe.dtype, "data": dataset.source,
@@ -75,16 +96,16 @@ def training(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
 
     A unit is one model; with `only` also "<model>_published_seed<n>", the published 120,000 updates at any profile.
     """
-    recipe = profile_of(profile).training
+    settings = profile_of(profile)
 
     def unit(name: str, recipe: Training, variant: str) -> units.Unit:
         return units.Unit(unit_name(name, seed, variant),
                           lambda device: _train(name, profile, seed, recipe, variant, results, device))
 
-    todo = [unit(name, recipe, "") for name in MODELS]
+    todo = [unit(name, settings.training_for(name), "") for name in MODELS]
     if only is not None and "_published_" in only:
         todo += [unit(name, PUBLISHED_TRAINING, "published") for name in MODELS]
-    return units.ensure("training", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only)
+    return units.ensure("training", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from lib.results import RESULTS, ROOT, Record, read_rows, rows_from, write_record, write_rows
+from lib.results import RESULTS, ROOT, Record, read_rows, rows_from, select, write_record, write_rows
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,11 @@ def _read(path: str) -> str:
 
 
 def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Record]], list[dict]], *, profile: str,
-           device: str = "auto", results: Path | None = None, fresh: bool = False, only: str | None = None) -> pd.DataFrame:
+           device: str = "auto", results: Path | None = None, fresh: bool = False, only: str | None = None,
+           seed: int | None = None) -> pd.DataFrame:
     """Compute the units whose record is missing, bring the rows up to date, and return them.
 
-    results: the folder of all profiles (default: the committed one). fresh: compute every unit again. only: compute
+    results: the folder of all profiles (default: the committed one). seed: return the rows of this training seed alone. fresh: compute every unit again. only: compute
     just this unit. A unit that another process is at work on is waited for, not computed twice. Raises ValueError for
     an unknown unit or device before any work.
     """
@@ -93,7 +94,8 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
         with locked(folder / "rows"):
             frame = rows_from(folder, summarise)
             write_rows(rows, frame)
-    return read_rows(rows)
+    found = read_rows(rows)
+    return found if seed is None else select(found, seed=seed)
 
 
 def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:

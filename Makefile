@@ -1,0 +1,52 @@
+# make book                    install, render the committed pages, print the page to open
+# make book PROFILE=smoke      execute every page first (no download), render that copy
+# make test [JOBS=n]           everything that is checked before a change lands
+# make pages                   execute the committed pages in place, at their own parameters
+# make clean                   remove what was built; the environment and data/ stay
+#
+# PYTHON names the interpreter of a new .venv (3.11 or newer). Without a GPU, UV_TORCH_BACKEND=cpu saves 4 GB of download.
+
+PYTHON ?= python3
+JOBS ?= 2
+PROFILE ?=
+
+VENV := $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
+export PYTHONUTF8 := 1
+UV := $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python
+SOURCE := $(if $(PROFILE),_build/pages,.)
+
+.PHONY: book test pages clean
+.DELETE_ON_ERROR:
+
+book: $(VENV)/.installed
+ifneq ($(PROFILE),)
+	python -m lib.pages run --profile $(PROFILE) --out _build/pages
+endif
+	rm -rf _build/html _build/.doctrees _build/.jupyter_cache   # else a second build is silent about old warnings
+	jupyter-book build $(SOURCE) --path-output . -W --keep-going -n --quiet
+	@echo "open file://$(CURDIR)/_build/html/index.html"
+
+test: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadfile
+
+pages: $(VENV)/.installed
+	python -m lib.pages run --in-place
+
+clean:
+	rm -rf _build *.egg-info
+	find lib tests book -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: " + sys.executable + " is Python " \
+	  + sys.version.split()[0] + "; 3.11 or newer is needed. Name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==0.13.8
+
+$(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/uv
+	$(UV) -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-test: requirements-test.txt $(VENV)/.installed
+	$(UV) -r requirements-test.txt
+	@touch $@

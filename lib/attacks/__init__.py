@@ -1,0 +1,16 @@
+"""Attacks on any classifier that is given as a function: none of them knows a model."""
+
+from lib.attacks.carlini_wagner import carlini_wagner as carlini_wagner
+from lib.attacks.gradient import fgsm as fgsm
+from lib.attacks.gradient import input_gradient as input_gradient
+from lib.attacks.gradient import mim as mim
+from lib.attacks.gradient import pgd as pgd
+from lib.attacks.losses import averaged as averaged
+from lib.attacks.losses import cross_entropy as cross_entropy
+from lib.attacks.losses import dlr as dlr
+from lib.attacks.losses import margin as margin
+from lib.attacks.norms import L2 as L2
+from lib.attacks.norms import Ball as Ball
+from lib.attacks.norms import Linf as Linf
+from lib.attacks.strong import misread_share as misread_share
+from lib.attacks.strong import strong as strong

@@ -1,0 +1,72 @@
+"""The second, harder test: PGD on the margin with restarts, gradients averaged over noise, and survivors carried on."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from lib.attacks.gradient import pgd
+from lib.attacks.inputs import Images, Labels, LogitsFn, LossFn, PerImage, check_count, check_pair
+from lib.attacks.losses import averaged, margin
+from lib.attacks.norms import Ball
+
+MAJORITY = 0.5
+
+
+def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images, y: Labels, balls: Sequence[Ball], *,
+           starts: Float[Tensor, "restart batch channel height width"], steps: int = 100, draws: int = 4,
+           verdict_draws: int = 10, check: int = 25,
+           loss: Callable[[LogitsFn, Labels], LossFn] = margin) -> Float[Tensor, "ball batch channel height width"]:
+    """Attack every image in each ball, from the smallest ball to the largest; return one adversarial image for each.
+
+    logits_fn_of(index): the classifier for the images at these positions of x; its noise belongs to the image, not to
+    the position in the batch. It is asked once for every `check` steps, and all images still under attack share the
+    calls: if noise is keyed by image and by the number of calls so far, each image is attacked as it would be alone.
+    balls: one norm, eps ascending. starts: points of the unit ball, scaled by eps; as many as restarts.
+    steps: of 2.5 * eps / steps each, so that every point of the ball can be reached. draws: calls that a gradient is
+    averaged over. For a deterministic classifier draws = verdict_draws = 1.
+
+    An image counts as broken when more than half of `verdict_draws` fresh draws misread it. This is looked at before the
+    first step and after every `check` steps; a broken image then leaves the batch, and stays as it is for all larger
+    balls. Others are returned as they were when most draws misread them (the latest such, in the balls so far).
+    Looking often favours lucky draws a little: judge the result on further draws.
+
+    Raises TypeError or ValueError, before any gradient, for images, labels, starts or settings of a wrong kind, and for
+    balls that do not ascend.
+    """
+    check_pair(x, y)
+    for name, value in {"steps": steps, "draws": draws, "verdict_draws": verdict_draws, "check": check}.items():
+        check_count(name, value)
+    if any(a.eps > b.eps for a, b in zip(balls, balls[1:])) or len({type(ball) for ball in balls}) != 1:
+        raise ValueError(f"balls are {list(balls)}; expected at least one, of one norm, eps ascending: sort them")
+    if starts.ndim != 5 or starts.shape[1:] != x.shape:
+        raise ValueError(f"starts have shape {tuple(starts.shape)}; expected (restart, {', '.join(map(str, x.shape))}): "
+                         "one point of the unit ball for each restart and image")
+
+    x = x.detach()
+    best = x.clone()
+    misread = misread_share(logits_fn_of(torch.arange(len(x), device=x.device)), x, y, verdict_draws)
+    found = []
+    for ball in balls:
+        for start in starts:
+            alive = (misread <= MAJORITY).nonzero()[:, 0]
+            delta = ball.eps * start[alive]
+            for begin in range(0, steps, check):
+                if not len(alive):
+                    break
+                logits_fn, clean, label = logits_fn_of(alive), x[alive], y[alive]
+                x_adv = pgd(averaged(loss(logits_fn, label), draws), clean, ball, start=delta,
+                            steps=min(check, steps - begin), step_size=2.5 * ball.eps / steps)
+                share = misread_share(logits_fn, x_adv, label, verdict_draws)
+                better, going = share >= misread[alive], share <= MAJORITY
+                best[alive[better]], misread[alive[better]] = x_adv[better], share[better]
+                alive, delta = alive[going], (x_adv - clean)[going]
+        found.append(best.clone())
+    return torch.stack(found)
+
+
+@torch.no_grad()
+def misread_share(logits_fn: LogitsFn, x: Images, y: Labels, draws: int) -> PerImage:
+    """Share of `draws` calls, each with noise of its own, in which the largest logit is not the true class."""
+    return torch.stack([logits_fn(x).argmax(dim=1) != y for _ in range(draws)]).float().mean(dim=0)

@@ -1,0 +1,110 @@
+"""From the keys of a test to numbers: which cells it names, what is averaged, and the difference of two sides."""
+from collections.abc import Iterator
+from itertools import product
+from math import isnan
+
+import pandas as pd
+
+from lib import metrics
+from lib.claims.evidence import Estimate, Evidence, Missing, average, combine, difference, expand
+
+WORDS = ("kind", "mean", "worst", "above", "below", "by", "within", "skip_saturated", "over_seeds", "along",
+         "direction", "at", "parts", "for", "could_decide")         # of a test; all its other keys select rows
+SATURATED = 0.05            # both sides below 5 %, or both above 95 %: such a cell tells nothing about the order
+QUIET = ("experiment", "metric", "dataset", "protocol")             # keys that a comparison's name leaves out
+
+
+def selection(test: dict) -> dict:
+    """The keys of a test that select rows."""
+    return {key: value for key, value in test.items() if key not in WORDS}
+
+
+def cells(test: dict, keys: dict | None = None) -> list[dict]:
+    """Every combination of the listed keys that are neither averaged nor reduced to the worst."""
+    keys = selection(test) if keys is None else keys
+    reduced = (*test.get("mean", []), *test.get("worst", []))
+    kept = {k: v for k, v in keys.items() if isinstance(v, list) and k in reduced}
+    return [cell | kept for cell in expand({k: v for k, v in keys.items() if k not in kept})]
+
+
+def branches(test: dict, keys: dict) -> Iterator[list[dict]]:
+    """The cells behind one number: outer over what is averaged, inner over what is reduced to the worst."""
+    worst = {k: v for k, v in keys.items() if isinstance(v, list) and k in test.get("worst", [])}
+    for outer in expand({k: v for k, v in keys.items() if k not in worst}):
+        yield expand(outer | worst)
+
+
+def value(test: dict, keys: dict, evidence: Evidence) -> Estimate:
+    """One number with its interval, from rows. Cells without a value (no attack succeeded) stay out of a mean."""
+    read = evidence.over_seeds if test.get("over_seeds") else evidence.row
+    found = [[read(cell) for cell in inner] for inner in branches(test, keys)]
+    least = [min([e for e in inner if not isnan(e.value)] or inner, key=lambda e: e.value) for inner in found]
+    return average([e for e in least if not isnan(e.value)] or least)
+
+
+def images(test: dict, keys: dict, evidence: Evidence) -> pd.Series | None:
+    """The same image by image, from records; None where there are none."""
+    inner = [combine((evidence.images(cell) for cell in branch), worst=True) for branch in branches(test, keys)]
+    return combine(inner, worst=False)
+
+
+def contrast(test: dict, a: dict, b: dict, evidence: Evidence) -> Estimate:
+    """a - b, paired over the images that both have; without records from the two intervals."""
+    one, other = images(test, a, evidence), images(test, b, evidence)
+    if one is None or other is None:
+        return difference(value(test, a, evidence), value(test, b, evidence))
+    one, other = one.align(other, join="inner")
+    if one.empty:
+        raise Missing(f"images that both sides share ({a['experiment']}: {a['metric']})")
+    span = 1.0 if a["metric"].startswith("accuracy") else float(max(one.max(), other.max()))
+    return Estimate(*metrics.paired_difference(one.to_numpy(), other.to_numpy(), span), len(one))
+
+
+def saturated(test: dict, a: dict, b: dict, evidence: Evidence) -> bool:
+    """Whether both sides lie above 95 % or both below 5 %, for tests that skip such cells."""
+    if not test.get("skip_saturated"):
+        return False
+    ends = [value(test, keys, evidence).value for keys in (a, b)]
+    return max(ends) < SATURATED or min(ends) > 1 - SATURATED
+
+
+def other_seeds(test: dict, keys: dict, above: dict, below: dict, evidence: Evidence, main: Estimate) -> str:
+    """Training seeds that turn a certain order round, in words, or "".
+
+    Only attacks and radii count for which both sides have rows of these seeds. Smallest radii are compared by the
+    accuracies at those radii, since another seed may have fewer of them.
+    """
+    if main.low <= 0 <= main.high or keys["metric"] not in ("accuracy", "min_eps"):
+        return ""
+    keys = keys | {"metric": "accuracy"}
+    seeds = sorted(set(evidence.seeds(keys | above)) | set(evidence.seeds(keys | below)))
+    for s, t in product(seeds, repeat=2):
+        if (s, t) == (evidence.seed, evidence.seed):
+            continue
+        shared = evidence.shared(keys, [above | {"seed": s}, below | {"seed": t}])
+        if not shared:
+            continue
+        wide = test | {"mean": [*test.get("mean", []), "eps"]}
+        again = contrast(wide, shared | above | {"seed": s}, shared | below | {"seed": t}, evidence)
+        if again.value * main.value < 0:
+            return f"seeds {s} and {t} give {text(again, 'accuracy')}"
+    return ""
+
+
+def name(keys: dict, *more: str) -> str:
+    """What tells one comparison from its neighbours: "pgd, eps 0.1 to 0.5"."""
+    def word(key, entry):
+        entry = f"{entry[0]} to {entry[-1]}" if isinstance(entry, list) else f"{entry}"
+        return f"{key} {entry}" if key in ("eps", "l2", "class", "seed") else entry
+    return ", ".join([*more, *(word(k, v) for k, v in keys.items() if k not in QUIET)])
+
+
+def shown(number: float, metric: str) -> str:
+    """A share in percent, a radius or distance as it is."""
+    return f"{number:.3f}" if metric in ("min_eps", "l2") else f"{100 * number:.1f} %"
+
+
+def text(estimate: Estimate, metric: str) -> str:
+    """A value with its interval: "12.3 % [10.1, 14.5]"."""
+    value, low, high = (shown(v, metric) for v in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low.removesuffix(' %')}, {high.removesuffix(' %')}]"

@@ -1,0 +1,179 @@
+"""What rows and records say about a comparison: a number with its 95 % interval, paired over images where possible."""
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from lib import metrics
+from lib.results import RESULTS, read_record, read_rows, select
+
+SETTINGS = ("experiment", "dataset", "model", "seed", "protocol")     # of a record; the other keys belong to its cells
+EPS_FILL = 0.1          # published: an image that survives the whole grid counts as its largest eps + 0.1
+
+
+class Missing(LookupError):
+    """The rows that a predicate compares are not there yet; the message says which."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its 95 % interval. n: images behind it. name: what was measured, in words for the ledger."""
+    value: float
+    low: float
+    high: float
+    n: int
+    name: str = ""
+
+    def widened(self, tests: int) -> "Estimate":
+        """The interval for one of `tests` tests of which any may decide (Bonferroni)."""
+        more = NormalDist().inv_cdf(1 - 0.025 / tests) / NormalDist().inv_cdf(0.975)
+        low, high = self.value - more * (self.value - self.low), self.value + more * (self.high - self.value)
+        return Estimate(self.value, low, high, self.n, self.name)
+
+
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """a - b for two independent estimates. Source: Zou and Donner (2008), variances recovered from both intervals."""
+    value = a.value - b.value
+    low = value - np.hypot(a.value - a.low, b.high - b.value)
+    high = value + np.hypot(a.high - a.value, b.value - b.low)
+    return Estimate(value, float(low), float(high), min(a.n, b.n))
+
+
+def average(estimates: Sequence[Estimate]) -> Estimate:
+    """Mean of estimates on the same images: intervals are averaged too, as if all erred together (never too narrow)."""
+    value, low, high = (float(np.mean([getattr(e, part) for e in estimates])) for part in ("value", "low", "high"))
+    return Estimate(value, low, high, min(e.n for e in estimates))
+
+
+def expand(keys: dict) -> list[dict]:
+    """Every combination of the keys that hold lists."""
+    names = [name for name, value in keys.items() if isinstance(value, list)]
+    return [keys | dict(zip(names, chosen)) for chosen in product(*(keys[name] for name in names))]
+
+
+@dataclass
+class Evidence:
+    """Rows by experiment, and the folder of the records they came from (None: rows alone, hence no pairing)."""
+    rows: dict[str, pd.DataFrame]
+    records: Path | None
+    profile: str
+    seed: int = 0
+    _pooled: dict = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: dict[str, pd.DataFrame] | Path | str | None, profile: str) -> "Evidence":
+        """From frames by experiment, or from a results folder (None: the tracked one) that holds `<profile>/`."""
+        if isinstance(rows, dict):
+            return cls({name: select(frame, profile=profile) for name, frame in rows.items()}, None, profile)
+        folder = Path(rows or RESULTS) / profile
+        return cls({path.stem: read_rows(path) for path in sorted(folder.glob("*.csv"))}, folder, profile)
+
+    def seeds(self, keys: dict) -> list[int]:
+        """The training seeds for which there are rows with these keys."""
+        frame = self.rows.get(keys["experiment"])
+        known = {name: value for name, value in keys.items() if name not in ("seed", "l2")}
+        known["metric"] = "accuracy" if keys["metric"] == "accuracy_within_l2" else keys["metric"]
+        return [] if frame is None else sorted(int(s) for s in select(frame, **known).seed.dropna().unique())
+
+    def shared(self, keys: dict, sides: list[dict]) -> dict:
+        """`keys` with eps and attack cut down to the values that rows of every side have; {} where there are none."""
+        frame, keys = self.rows.get(keys["experiment"]), dict(keys)
+        for key in ("attack", "eps"):
+            wanted = {k: v for k, v in keys.items() if k != key}
+            there = [set(select(frame, **(wanted | side))[key].dropna()) for side in sides]
+            named = keys.get(key, sorted(set.intersection(*there)))
+            keys[key] = [v for v in (named if isinstance(named, list) else [named]) if all(v in t for t in there)]
+            if not keys[key]:
+                return {}
+        return keys
+
+    def row(self, keys: dict) -> Estimate:
+        """The one row with these keys (of the main training seed unless they name another). Raises Missing."""
+        found = self._rows({"seed": self.seed} | keys)
+        if len(found) != 1:
+            raise Missing(f"{len(found) or 'no'} rows of {describe(keys)}")
+        row = found.iloc[0]
+        return Estimate(*(float(row[part]) for part in ("value", "low", "high")), int(row.n) if row.n == row.n else 0)
+
+    def over_seeds(self, keys: dict) -> Estimate:
+        """Mean over seeds of a row without an interval of its own; the interval is from the smallest to the largest."""
+        found = self._rows(keys)
+        if len(found) < 3 or found.seed.duplicated().any():
+            raise Missing(f"{len(found)} seeds of {describe(keys)}, at least 3 are needed")
+        return Estimate(found.value.mean(), found.value.min(), found.value.max(), len(found))
+
+    def _rows(self, keys: dict) -> pd.DataFrame:
+        frame = self.rows.get(keys["experiment"])
+        if frame is None:
+            raise Missing(f"the {keys['experiment']} rows")
+        return select(frame, **{name: value for name, value in keys.items() if name != "l2"})
+
+    def images(self, keys: dict) -> pd.Series | None:
+        """One number for each image (the index), from the records; None without them, or for a metric that has none."""
+        if self.records is None or keys["metric"] not in IMAGE_METRICS:
+            return None
+        pool = self._pool(keys)
+        return None if pool is None else IMAGE_METRICS[keys["metric"]](pool, keys)
+
+    def _pool(self, keys: dict) -> list[dict] | None:
+        """The cells of one model, attack and seed, each with outcomes of all images: eps, variant, right, l2."""
+        wanted = {name: keys.get(name, self.seed if name == "seed" else None) for name in (*SETTINGS, "attack")}
+        key = tuple(wanted.values())
+        if key not in self._pooled:
+            cells: dict[tuple, list] = {}
+            for path in sorted((self.records / keys["experiment"]).glob(f"{keys['model']}_*.npz")):
+                record = read_record(path)
+                if any(record.settings.get(n) != wanted[n] for n in SETTINGS if wanted[n] is not None):
+                    continue
+                for cell, guesses, l2 in zip(record.settings["cells"], record["predictions"], record["l2"]):
+                    if cell["attack"] == wanted["attack"]:
+                        right = metrics.correct(guesses, record["label"])
+                        first = guesses[:, 0] == record["label"]
+                        frame = pd.DataFrame({"right": right, "first": first, "l2": l2}, index=record["index"])
+                        cells.setdefault((cell.get("eps"), cell.get("variant")), []).append(frame)
+            self._pooled[key] = [{"eps": eps, "variant": variant, "images": pd.concat(frames).sort_index()}
+                                 for (eps, variant), frames in cells.items()] or None
+        return self._pooled[key]
+
+
+def describe(keys: dict) -> str:
+    """Keys as words: "whitebox: accuracy, GFZ, pgd, eps 0.1"."""
+    values = [f"{name} {value:g}" if isinstance(value, float) else str(value) for name, value in keys.items()
+              if name not in ("experiment", "metric", "dataset", "protocol", "seed")]
+    return f"{keys['experiment']}: {', '.join([keys['metric'], *values])}"
+
+
+def _accuracy(pool: list[dict], keys: dict) -> pd.Series | None:
+    same = [cell for cell in pool if all(keys.get(n) is None or cell[n] == keys[n] for n in ("eps", "variant"))]
+    return same[0]["images"].right if len(same) == 1 else None
+
+
+def _min_eps(pool: list[dict], keys: dict) -> pd.Series:
+    """Smallest radius that fools, image by image, over the cells of one attack; images that all cells share."""
+    pool = sorted(pool, key=lambda cell: cell["eps"])
+    right = pd.concat([cell["images"].right for cell in pool], axis=1, join="inner")
+    grid = [float(cell["eps"]) for cell in pool]
+    return pd.Series(metrics.min_eps(right.to_numpy().T, grid, grid[-1] + EPS_FILL), right.index)
+
+
+def _accuracy_within_l2(pool: list[dict], keys: dict) -> pd.Series:
+    """1 where no stored success of any constant c lies within the l2 distance keys["l2"], else 0."""
+    fooled = [(~cell["images"]["first"] & (cell["images"].l2 <= keys["l2"])).rename(i) for i, cell in enumerate(pool)]
+    return 1.0 - pd.concat(fooled, axis=1, join="inner").any(axis=1)
+
+
+IMAGE_METRICS: dict[str, Callable] = {"accuracy": _accuracy, "min_eps": _min_eps,
+                                      "accuracy_within_l2": _accuracy_within_l2}
+
+
+def combine(parts: Iterable[pd.Series | None], worst: bool) -> pd.Series | None:
+    """Image by image the mean (or the smallest) of several numbers, on images that all have; None if one is None."""
+    parts = list(parts)
+    if any(part is None for part in parts):
+        return None
+    table = pd.concat([part.rename(i) for i, part in enumerate(parts)], axis=1, join="inner")
+    return table.min(axis=1) if worst else table.mean(axis=1)

@@ -1,0 +1,131 @@
+"""Verdicts on the claims of a paper, computed from rows by predicates that were written first, and their table."""
+import json
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import pandas as pd
+
+from lib.claims.evidence import Evidence
+from lib.claims.predicates import Finding, judge
+from lib.results import PAPER
+
+VERDICTS = ("holds", "holds as published", "fails", "undecided")
+COLUMNS = ("id", "where", "statement", "published", "ours", "n", "seeds", "profile", "verdict", "why", "link")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One of VERDICTS, why, and the finding that it speaks of: the published test's, or the second one's."""
+    verdict: str
+    why: str
+    finding: Finding
+
+
+def claims(paper: str = "deep-bayes") -> list[dict]:
+    """The claims of a paper with their predicates. Raises FileNotFoundError naming the papers that there are."""
+    path = PAPER / f"{paper}.json"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in PAPER.glob("*.json")))
+        raise FileNotFoundError(f"there are no claims of a paper {paper!r}; choose one of {known}")
+    return json.loads(path.read_text())["claims"]
+
+
+def verdict(claim: dict, rows: Evidence | dict[str, pd.DataFrame] | Path | str | None = None,
+            profile: str = "laptop") -> Verdict:
+    """Judge one claim under the published protocol, then under its second, harder test.
+
+    rows: frames by experiment, or a results folder (whose records then allow pairing over images). A smoke run, a
+    claim without a predicate, and missing rows leave it undecided, and `why` says so.
+    """
+    nothing = Finding(None, "")
+    if profile == "smoke":
+        return Verdict("undecided", "a smoke run shows that the machinery works; no verdict is drawn from it", nothing)
+    if "predicate" not in claim:
+        return Verdict("undecided", "no predicate has been written yet", nothing)
+    evidence = rows if isinstance(rows, Evidence) else Evidence.of(rows, profile)
+    scope = f"on {claim['predicate']['scope']}: " if "scope" in claim["predicate"] else ""
+    first = judge(claim["predicate"]["published"], evidence)
+    if first.truth is None:
+        return Verdict("undecided", scope + first.why, first)
+    if first.truth is False:
+        return Verdict("fails", scope + first.why, first)
+    second = judge(claim["predicate"]["second"], evidence)
+    if second.truth:
+        return Verdict("holds", f"{scope}{first.why}; harder test: {second.why}", second)
+    state = "not decided under the harder test" if second.truth is None else "false under the harder test"
+    return Verdict("holds as published", f"{scope}{first.why}; {state}: {second.why}", first)
+
+
+def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str | None = None,
+           profile: str = "laptop") -> pd.DataFrame:
+    """One line a claim, in the paper's order, with the columns COLUMNS.
+
+    published is what the paper says, in words; ours the number that came closest to deciding otherwise, with its 95 %
+    interval; n the images and seeds the trainings behind it; link the page (and the place on it) that shows the rows.
+    """
+    evidence, lines = Evidence.of(rows, profile), []
+    for claim in claims(paper):
+        found = verdict(claim, evidence, profile)
+        lines.append({"id": claim["id"], "where": claim["where"], "statement": claim["statement"],
+                      "published": f"{claim['metric']}: {claim['direction']}", "ours": found.finding.ours,
+                      "n": found.finding.n, "seeds": found.finding.seeds, "profile": profile, "verdict": found.verdict, "why": found.why,
+                      "link": claim.get("predicate", {}).get("page", "")})
+    return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def counts(table: pd.DataFrame) -> dict[str, int]:
+    """How many claims got each verdict, all four named."""
+    return {name: int((table.verdict == name).sum()) for name in VERDICTS}
+
+
+STYLE = """<style>
+.ledger { border-top: 1px solid #8884; font-size: .92rem; line-height: 1.45 }
+.ledger article { display: grid; grid-template-columns: 9.5rem 1fr; gap: .25rem 1rem; padding: .8rem 0;
+                  border-bottom: 1px solid #8884 }
+.ledger p { margin: 0 0 .3rem }
+.ledger .what { font-size: 1rem }
+.ledger .badge { display: inline-block; padding: .05rem .55rem; border-radius: 1rem; color: #fff; font-weight: 600 }
+.ledger .holds { background: #1f6f43 }
+.ledger .holds-as-published { background: #7a5a00 }
+.ledger .fails { background: #a5281b }
+.ledger .undecided { background: #57606a }
+.ledger .small { opacity: .85; font-size: .86rem }
+.ledger dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; margin: 0 }
+.ledger dt { opacity: .8; font-weight: 400 }
+.ledger dd { margin: 0 }
+@media (max-width: 40rem) { .ledger article { grid-template-columns: 1fr } }
+</style>"""
+
+
+def as_html(table: pd.DataFrame, links: bool = True) -> str:
+    """The ledger for a page: badge, claim, the paper's word beside our number, and why. Readable on a phone, in light
+    and dark, and without colour (a badge says its verdict). links: whether to link the pages that show the rows."""
+    return f'{STYLE}<div class="ledger">{"".join(_entry(line, links) for line in table.itertuples())}</div>'
+
+
+def on_page(page: str, rows: dict[str, pd.DataFrame] | Path | str | None = None, profile: str = "laptop") -> str:
+    """The part of the ledger that a page decides, as HTML; page as in "deep_bayes/mnist". ValueError if it has none."""
+    table = ledger("deep-bayes", rows, profile)
+    mine = table[table.link.str.partition("#")[0] == page]
+    if mine.empty:
+        raise ValueError(f"no claim names the page {page!r}; expected one of {sorted(set(table.link) - {''})}")
+    return as_html(mine, links=False)
+
+
+def _entry(line, links: bool) -> str:
+    page, _, place = line.link.partition("#")
+    link = f'<a href="{escape(page)}.html{"#" + escape(place) if place else ""}">rows and figure</a>'
+    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training"), link if links and page else ""]
+    facts = {"paper": line.published, "ours": line.ours, "why": line.why}
+    facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)
+    return f"""<article id="claim-{escape(line.id)}">
+<div><span class="badge {line.verdict.replace(" ", "-")}">{escape(line.verdict)}</span>
+<p class="small">{escape(line.where)}<br><code>{escape(line.id)}</code></p></div>
+<div><p class="what">{escape(line.statement)}</p><dl>{facts}</dl>
+<p class="small">{" · ".join(part for part in behind if part)}</p></div></article>
+"""
+
+
+def _many(count: int, word: str) -> str:
+    return "" if not count else f"{count} {word}{'s' if count > 1 else ''}"

@@ -1,0 +1,173 @@
+"""The few kinds of predicate: each is JSON that was written before its rows existed, and is judged true, false or open.
+
+Keys that select rows are columns of the rows; a list stands for several cells. Every combination is one comparison,
+unless the key is named under "mean" (its values are averaged) or "worst" (the smallest counts, image by image where
+there are records).
+
+    compare  above, below: keys of the two sides. True if every difference lies above `by` (0) with its whole interval;
+             with "within": m instead, if every difference lies within -m ... m.
+    bound    "above" or "below": a number. True if every value lies on that side with its whole interval.
+    trend    along: {key: values in order}; direction: "up", "down", "not monotone", or "peak" with at: one value.
+    all      parts: true if all are, false if one is.
+    waits    for: the rows that would decide.         eye    could_decide: who or what could; never decided here.
+
+True needs every interval on the right side; false needs one wholly on the wrong side, after widening it for the number
+of comparisons (Bonferroni), so that many comparisons do not refute a claim by chance; all else is open.
+"""
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from math import inf, isnan
+
+from lib.claims.contrasts import WORDS, cells, contrast, name, other_seeds, saturated, selection, shown, text, value
+from lib.claims.evidence import Estimate, Evidence, Missing
+from lib.results import COLUMNS
+
+KINDS = {"compare": {"above", "below"}, "bound": set(), "trend": {"along", "direction"}, "all": {"parts"},
+         "waits": {"for"}, "eye": {"could_decide"}}
+DIRECTIONS = ("up", "down", "not monotone", "peak")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """truth: True, False or None (open). why: a sentence. ours: the number that decides, with its interval.
+    n: images behind it; seeds: trainings behind it."""
+    truth: bool | None
+    why: str
+    ours: str = ""
+    n: int = 0
+    seeds: int = 0
+
+
+def check(test: dict) -> None:
+    """Raise ValueError for a predicate that cannot be judged whatever the rows: an unknown kind, key or direction."""
+    kind = test.get("kind")
+    if kind not in KINDS:
+        raise ValueError(f"predicate of unknown kind {kind!r}; expected one of {', '.join(KINDS)}")
+    for part in test.get("parts", []):
+        check(part)
+    selects = kind in ("compare", "bound", "trend")
+    needed = KINDS[kind] | ({"experiment", "metric"} if selects else set())
+    sides = [side for side in (test.get("above"), test.get("below"), test.get("along")) if isinstance(side, dict)]
+    wrong = [k for k in set(selection(test)).union(*sides) if k not in (*COLUMNS, "l2") or not selects]
+    wrong += [k for k in needed if k not in test]
+    wrong += [d for d in [test.get("direction", "up")] if d not in DIRECTIONS]
+    if wrong or (kind == "bound" and not isinstance(test.get("above", test.get("below")), int | float)):
+        raise ValueError(f"predicate {test} has missing or unknown {wrong}; expected {sorted(needed)}, columns of the "
+                         f"rows, and {', '.join(WORDS)}")
+
+
+def judge(test: dict, evidence: Evidence) -> Finding:
+    """Whether the rows bear a predicate out. Missing rows leave it open, and `why` names them."""
+    check(test)
+    if test["kind"] == "waits":
+        return Finding(None, f"waits for {test['for']}")
+    if test["kind"] == "eye":
+        return Finding(None, f"a matter of the eye; {test['could_decide']} could decide")
+    if test["kind"] == "all":
+        return conjunction([judge(part, evidence) for part in test["parts"]])
+    try:
+        return {"compare": compare, "bound": bound, "trend": trend}[test["kind"]](test, evidence)
+    except Missing as missing:
+        return Finding(None, f"waits for {missing}")
+
+
+def compare(test: dict, evidence: Evidence) -> Finding:
+    """Differences between two sides, over every pair of them and every cell."""
+    found, seeds, metric = [], {evidence.seed}, test["metric"]
+    for keys, above, below in product(cells(test), cells(test, test["above"]), cells(test, test["below"])):
+        if above == below or saturated(test, keys | above, keys | below, evidence):
+            continue
+        estimate = contrast(test, keys | above, keys | below, evidence)
+        found.append(replace(estimate, name=name(keys, f"{name(above)} − {name(below)}")))
+        seeds |= set(evidence.seeds(keys | above)) & set(evidence.seeds(keys | below))
+        order = "" if "within" in test else other_seeds(test, keys, above, below, evidence, estimate)
+        if order:
+            return Finding(None, f"the order changes with the training seed: {found[-1].name}, {order}",
+                           text(estimate, metric), estimate.n, len(seeds))
+    if not found:
+        return Finding(None, "every cell is saturated (both sides above 95 %, or both below 5 %)")
+    low, high = (-test["within"], test["within"]) if "within" in test else (test.get("by", 0.0), inf)
+    return settle(found, metric, low, high, len(seeds))
+
+
+def bound(test: dict, evidence: Evidence) -> Finding:
+    """Values against a number; cells without a value (a detection rate where no attack succeeded) are passed over."""
+    found = [replace(value(test, keys, evidence), name=name(keys)) for keys in cells(test)]
+    found = [estimate for estimate in found if not isnan(estimate.value)]
+    if not found:
+        return Finding(None, "no attack succeeded, so that there is nothing to detect")
+    low, high = (test["above"], inf) if "above" in test else (-inf, test["below"])
+    return settle(found, test["metric"], low, high, max(1, len(evidence.seeds(selection(test)))))
+
+
+def trend(test: dict, evidence: Evidence) -> Finding:
+    """Differences along an ordered key: up or down by its ends, unless a step between neighbours goes the other way."""
+    ((axis, values),), metric = test["along"].items(), test["metric"]
+    tracks = [[keys | {axis: v} for v in values] for keys in cells(test)]
+    seeds = max(1, len(evidence.seeds(selection(test))))
+
+    def change(later: dict, earlier: dict) -> Estimate:
+        label = name({k: v for k, v in later.items() if k != axis}, f"{axis} {later[axis]} − {earlier[axis]}")
+        return replace(contrast(test, later, earlier, evidence), name=label)
+
+    if test["direction"] == "peak":
+        top = values.index(test["at"])
+        others = [change(track[top], other) for track in tracks for other in track if other is not track[top]]
+        return settle(others, metric, 0.0, inf, seeds)
+    # where no attack succeeded a detection rate has no value
+    tracks = [[at for at in track if not isnan(value(test, at, evidence).value)] for track in tracks]
+    tracks = [track for track in tracks if len(track) > 1]
+    if not tracks:
+        return Finding(None, "too few attacks succeeded to see a trend")
+    if test["direction"] == "not monotone":
+        return conjunction([both_ways(track, change, metric, seeds) for track in tracks])
+    if test["direction"] == "down":
+        tracks = [track[::-1] for track in tracks]
+    whole = settle([change(track[-1], track[0]) for track in tracks], metric, 0.0, inf, seeds)
+    steps = [change(later, earlier) for track in tracks for earlier, later in zip(track, track[1:])]
+    against = [step for step in steps if step.widened(len(steps)).high < 0]
+    if against and whole.truth is not False:
+        first = against[0]
+        return Finding(False, f"a step against the trend: {first.name}", text(first, metric), first.n, seeds)
+    return whole
+
+
+def both_ways(track: list[dict], change, metric: str, seeds: int) -> Finding:
+    """True if it rises somewhere and falls elsewhere on the track; false if every step moves one way for certain."""
+    pairs = [change(later, earlier) for earlier, later in combinations(track, 2)]
+    wide = {id(pair): pair.widened(len(pairs)) for pair in pairs}
+    rises, falls = [p for p in pairs if wide[id(p)].low > 0], [p for p in pairs if wide[id(p)].high < 0]
+    steps = [change(later, earlier) for earlier, later in zip(track, track[1:])]
+    one_way = all(s.low > 0 for s in steps) or all(s.high < 0 for s in steps)
+    truth = True if rises and falls else False if one_way else None
+    ours = "; ".join(text(max(some, key=lambda e: abs(e.value)), metric) for some in (rises, falls) if some)
+    words = {True: "rises and falls", False: "moves one way", None: "neither surely rises and falls nor moves one way"}
+    return Finding(truth, f"{name({k: v for k, v in track[0].items() if k not in ('variant', 'eps')})} {words[truth]}",
+                   ours, min(p.n for p in pairs), seeds)
+
+
+def settle(found: list[Estimate], metric: str, low: float, high: float, seeds: int) -> Finding:
+    """True if every interval lies between low and high, false if one lies wholly outside, else open."""
+    wide = {id(e): e.widened(len(found)) for e in found}
+    outside = [e for e in found if wide[id(e)].high < low or wide[id(e)].low > high]
+    inside = [e for e in found if e.low > low and e.high < high]
+    unsure = [e for e in found if e not in inside]
+    worst = min(outside or unsure or found, key=lambda e: min(e.low - low, high - e.high))
+    limit = low if low > -inf else high
+    wanted = f"within ±{shown(high, metric)}" if -low == high else (
+        f"{'above' if limit == low else 'below'} {shown(limit, metric) if limit else 'zero'}")
+    truth = False if outside else True if len(inside) == len(found) else None
+    why = {False: f"{len(outside)} of {len(found)} surely not {wanted}: {worst.name}",
+           True: f"all {len(found)} surely {wanted}; the closest: {worst.name}",
+           None: f"{len(inside)} of {len(found)} surely {wanted}, none surely not; open: {worst.name}"}[truth]
+    return Finding(truth, why, text(worst, metric), worst.n, seeds)
+
+
+def conjunction(findings: list[Finding]) -> Finding:
+    """True if all are, false if one is; those that settle it speak first, and the number is that of the first."""
+    ordered = sorted(findings, key=lambda f: (False, None, True).index(f.truth))
+    said = [f for f in ordered if f.truth is False] or ordered
+    spoken = next((f for f in said if f.ours), said[0])
+    more = f"; and {len(said) - 3} more" if len(said) > 3 else ""
+    return Finding(ordered[0].truth, "; ".join(f.why for f in said[:3]) + more, spoken.ours, spoken.n,
+                   max(f.seeds for f in findings))

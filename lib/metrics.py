@@ -1,0 +1,152 @@
+"""What is reported of per-image outcomes: shares, smallest radii, detection rates, and their 95 % intervals (numpy)."""
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from numpy import ndarray
+
+Z = 1.959963984540054          # two-sided 95 % of the standard normal
+
+
+def correct(predictions: Int[ndarray, "*lead image draw"], labels: Int[ndarray, " image"]
+            ) -> Float[ndarray, "*lead image"]:
+    """Share of the draws in which an image is read correctly; the mean over images is the headline accuracy."""
+    return (np.asarray(predictions) == np.asarray(labels)[:, None]).mean(axis=-1)
+
+
+def majority(predictions: Int[ndarray, "*lead image draw"], labels: Int[ndarray, " image"]
+             ) -> Bool[ndarray, "*lead image"]:
+    """Whether an image withstands a vote: False where it is read wrong in at least 6 of 10 draws."""
+    return 1 - correct(predictions, labels) < 0.6 - 1e-9
+
+
+def wilson(p: float | np.floating, n: int | np.integer) -> tuple[float, float]:
+    """95 % interval of a share p of n images. Source: Wilson (1927).
+
+    p may be a mean over images of shares over draws: then the interval is, if anything, too wide. (nan, nan) if n is 0.
+    """
+    if n == 0 or np.isnan(p):
+        return np.nan, np.nan
+    if not 0 <= p <= 1:
+        raise ValueError(f"p is {p}; expected a share in [0, 1], not a percentage")
+    centre, spread = p + Z**2 / (2 * n), Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    low, high = (centre - spread) / (1 + Z**2 / n), (centre + spread) / (1 + Z**2 / n)
+    return float(low if p > 0 else 0), float(high if p < 1 else 1)      # exactly 0 and 1, not a rounding error off
+
+
+def mean_interval(values: Shaped[ndarray, " image"]) -> tuple[float, float, float]:
+    """Mean and 95 % interval (low, high) by the normal approximation, NaN left out. For l2, min_eps and other numbers
+    that are no shares. The interval is NaN for fewer than two values."""
+    values = np.asarray(values, float)
+    values = values[~np.isnan(values)]
+    if len(values) < 2:
+        return (float(values[0]) if len(values) else np.nan), np.nan, np.nan
+    mean, spread = values.mean(), Z * values.std(ddof=1) / np.sqrt(len(values))
+    return float(mean), float(mean - spread), float(mean + spread)
+
+
+def bootstrap_interval(values: Shaped[ndarray, "image ..."], statistic: Callable[[ndarray], float] = np.mean, *,
+                       seed: int, draws: int = 2000) -> tuple[float, float]:
+    """95 % percentile interval of `statistic(values[resampled images])`, for what has no formula.
+
+    Source: Efron (1979).
+    """
+    values, generator = np.asarray(values), np.random.default_rng(seed)
+    found = [statistic(values[generator.integers(len(values), size=len(values))]) for _ in range(draws)]
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def paired_difference(a: Shaped[ndarray, " image"], b: Shaped[ndarray, " as_many"], span: float = 1.0
+                      ) -> tuple[float, float, float]:
+    """Mean of a - b over the same images, and its 95 % interval (low, high).
+
+    Two pseudo-images, one with difference +span and one with -span, enter the interval (not the mean): without them a
+    handful of images that all differ in one direction would look certain. span: the largest difference there can be.
+    Source: Bonett and Price (2012), for 0 and 1; the same rule is used here for shares over draws.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape:
+        raise ValueError(f"paired values have shapes {a.shape} and {b.shape}; expected one number an image, of the "
+                         "same images: select those that both have")
+    if len(a) == 0:
+        return np.nan, np.nan, np.nan
+    padded = np.concatenate([a - b, [span, -span]])
+    spread = Z * padded.std() / np.sqrt(len(padded))
+    return float((a - b).mean()), float(padded.mean() - spread), float(padded.mean() + spread)
+
+
+def survival(right: Shaped[ndarray, "eps image"]) -> Float[ndarray, "eps image"]:
+    """Share of an image's evaluations that are right at every radius up to the k-th, of ascending radii.
+
+    right: True or False, or the share of draws that were right. Draws at different radii are independent of each other,
+    so that their shares multiply: the expectation of the published rule, which judges each radius by a single draw.
+    """
+    right = np.asarray(right, float)
+    if right.ndim != 2 or (right.size and (right.min() < 0 or right.max() > 1)):
+        raise ValueError(f"right has shape {right.shape}; expected (eps, image) with values in [0, 1]")
+    return np.cumprod(right, axis=0)
+
+
+def min_eps(right: Shaped[ndarray, "eps image"], grid: Sequence[float] | ndarray, fill: float
+            ) -> Float[ndarray, " image"]:
+    """Smallest radius of the ascending `grid` at which an image is misread, `fill` where none is; expected value where
+    `right` holds shares over draws. Source: Li et al. (2019), who fill in the largest eps + 0.1."""
+    grid = np.asarray(grid, float)
+    if np.shape(right)[:1] != grid.shape or (np.diff(grid) <= 0).any() or fill <= grid[-1]:
+        raise ValueError(f"grid {grid.tolist()} with fill {fill} does not fit outcomes of shape {np.shape(right)}; "
+                         "expected ascending radii, one a row, and a fill above them")
+    return grid[0] + np.diff(grid, append=fill) @ survival(right)
+
+
+def mean_min_eps(upto: Sequence[float] | ndarray, grid: Sequence[float] | ndarray, fill: float) -> float:
+    """The mean smallest radius that follows from accuracies "for eps up to" each radius of the grid.
+
+    On MNIST 0.1 + 0.1 (a1 + ... + a5): an identity, to check one of two published columns by the other.
+    """
+    grid = np.asarray(grid, float)
+    return float(grid[0] + np.diff(grid, append=fill) @ np.asarray(upto, float))
+
+
+def accuracy_upto(predictions_right: Bool[ndarray, "eps image draw"]) -> Float[ndarray, " image"]:
+    """Share, image by image, of evaluations that are right at every radius given; its mean over images is the accuracy
+    "for eps up to" the largest of them. Source: Li et al. (2019), Tables 1 and 2."""
+    return survival(np.asarray(predictions_right, float).mean(axis=-1))[-1]
+
+
+def detection_rates(flags: Bool[ndarray, " image"], predicted: Int[ndarray, " image"], success: Bool[ndarray, " image"]
+                    ) -> dict[str, float]:
+    """Detection rate over successful attacks. micro: share of the successes. macro: share within each predicted class,
+    then the unweighted mean over the classes that occur (as published for logit and KL). n: how many successes.
+
+    predicted: the class of the stored prediction that the success was judged by. Rates are NaN if nothing succeeded.
+    """
+    flags, predicted, success = np.asarray(flags), np.asarray(predicted), np.asarray(success, bool)
+    flags, predicted = flags[success].astype(float), predicted[success]
+    if not success.any():
+        return {"micro": np.nan, "macro": np.nan, "n": 0}
+    return {"micro": float(flags.mean()), "n": int(success.sum()),
+            "macro": float(np.mean([flags[predicted == c].mean() for c in np.unique(predicted)]))}
+
+
+def kl_index_fault(predicted: Int[ndarray, " image"], success: Bool[ndarray, " image"]
+                   ) -> tuple[Int[ndarray, " row"], Int[ndarray, " row"]]:
+    """Which attacked inputs the published script scores for KL detection, and the class it compares each with.
+
+    The successes predicted as class c are numbered within the list of successes, but looked up under that number in the
+    list of all attacked inputs. The faulty rate is then
+
+        rows, classes = kl_index_fault(predicted, success)
+        detection_rates(kl.flags(log_joint[rows], classes), classes, every_row_counts)["macro"]
+
+    Source: the authors' detection script. The two lists agree only if every attack succeeds.
+    """
+    found = np.asarray(predicted)[np.asarray(success, bool)]
+    rows = np.argsort(found, kind="stable")         # positions within the successes, one class after the other
+    return rows, found[rows]
+
+
+def auc(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " image"]) -> float:
+    """Area under the ROC curve of a score that should be higher on attacked inputs. Source: scikit-learn."""
+    from sklearn.metrics import roc_auc_score
+    return float(roc_auc_score(np.repeat([0, 1], [len(clean), len(attacked)]), np.concatenate([clean, attacked])))

@@ -1,0 +1,101 @@
+"""How a model looks in every figure: family by hue, model by shade and marker, bottleneck by a dashed line.
+
+Generative models are warm, discriminative latent-variable models cool, baselines grey-green. No two models share a
+marker, so that a figure can be read without colour. The ground is a warm near-white of its own, never transparent:
+figures keep their contrast on a dark page and on paper. Widths are chosen for a phone: 6.4 inches with 11 points
+leave about 9 pixels of text height on a screen 360 pixels wide.
+"""
+
+import functools
+import io
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.figure import Figure
+
+GROUND, INK, FAINT = "#fbfaf6", "#26241f", "#8d897f"
+CLASSES = ("#c4412f", "#2f6db3")  # the two classes of the toy, red and blue as in the paper
+
+LOOKS = {  # colour, marker, line style
+    "GFZ": ("#d1452c", "o", "-"),
+    "GFY": ("#e58a1f", "s", "-"),
+    "GBZ": ("#7d1d3f", "D", "--"),
+    "GBY": ("#b5890f", "^", "--"),
+    "DFX": ("#1d6fb8", "v", "-"),
+    "DFZ": ("#35a3b8", "P", "-"),
+    "DBX": ("#3b3a94", "X", "--"),
+    "BNN": ("#5f8566", "h", ":"),
+    "CNN": ("#7d8580", "*", ":"),
+}
+NAMES = {"fgsm": "FGSM", "pgd": "PGD", "mim": "MIM", "cw": "CW", "clean": "clean", "marginal": "marginal",
+         "logit": "logit", "kl": "KL", "tv": "TV", "all": "all together", "joint": "any detector"}
+RC = {
+    **sns.axes_style("ticks"),
+    **sns.plotting_context("paper", font_scale=1.2),
+    "figure.facecolor": GROUND, "axes.facecolor": GROUND, "savefig.facecolor": GROUND,
+    "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "xtick.color": INK, "ytick.color": INK,
+    "axes.titlelocation": "left", "axes.titlesize": 11.5, "axes.titleweight": "bold", "axes.labelsize": 11,
+    "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#e4e0d6", "grid.linewidth": 0.8,
+    "xtick.labelsize": 10.5, "ytick.labelsize": 10.5, "legend.fontsize": 10.5, "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "lines.linewidth": 1.8,
+}
+
+
+def look(model: str) -> dict:
+    """Keywords for `Axes.plot`: colour, marker and line style of a model. ValueError for a model without a look."""
+    if model not in LOOKS:
+        raise ValueError(f"no colour is set for model {model!r}; known: {', '.join(LOOKS)}")
+    color, marker, linestyle = LOOKS[model]
+    return {"color": color, "marker": marker, "linestyle": linestyle, "markersize": 8 if marker in "PX*" else 6,
+            "markeredgecolor": GROUND, "markeredgewidth": 0.7, "label": model}
+
+
+def ordered(models) -> list[str]:
+    """The given models once each, in the order of the palette: generative, discriminative, baselines."""
+    present = set(models)
+    return [name for name in LOOKS if name in present] + sorted(present - set(LOOKS))
+
+
+class Plate(Figure):
+    """A figure that a notebook shows as a small PNG of its own making, whatever plotting backend the kernel has."""
+
+    def _repr_png_(self) -> bytes:
+        return encode(self)
+
+
+def styled(draw):
+    """Run `draw` (which returns a Figure) under the book's style, without touching matplotlib's global settings."""
+
+    @functools.wraps(draw)
+    def wrapped(*args, **kwargs) -> Figure:
+        with mpl.rc_context(RC):
+            figure = draw(*args, **kwargs)
+            figure.draw_without_rendering()  # ticks are made lazily: make them while the style is in force
+        return figure
+
+    return wrapped
+
+
+def blank(message: str) -> Figure:
+    """A strip that says in words why there is no figure yet."""
+    figure = Plate(figsize=(6.4, 0.8))
+    figure.text(0.02, 0.5, message, va="center", style="italic", color=INK, fontsize=11)
+    return figure
+
+
+def encode(figure: Figure, kind: str = "png", dpi: int = 150, colours: int = 128) -> bytes:
+    """The figure as bytes of a small image: `png` on a palette of `colours`, or `webp` for the frames of a slider.
+
+    Curves on a flat ground need few colours; the palette makes a page about three times lighter.
+    """
+    from PIL import Image
+
+    raw, small = io.BytesIO(), io.BytesIO()
+    with mpl.rc_context(RC):
+        figure.savefig(raw, format="png", dpi=dpi)
+    image = Image.open(raw).convert("RGB")
+    if kind == "webp":
+        image.save(small, format="webp", quality=82, method=6)
+    else:
+        image.quantize(colours, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+    return small.getvalue()

@@ -1,0 +1,53 @@
+"""Predictions on clean images: accuracy, and the training scores that the detectors are fitted on."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.models import MODELS, stream
+from lib.profiles import profile as profile_of
+from lib.runs import outcomes, units
+from lib.runs.training import dataset_of
+from lib.runs.victims import Victim, test_block
+
+
+def fit_images(profile: str) -> np.ndarray:
+    """Which training images the detectors are fitted on: a fixed random choice (all of them in `paper`)."""
+    settings = profile_of(profile)
+    order = stream("detectors/images", 0).permutation(len(dataset_of(profile).train))
+    return np.sort(order[:settings.fit_images])
+
+
+def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
+    """The record of one model: a prediction of every test and training image, repeated draws on the first test images."""
+    victim = Victim.load(model, profile, seed, device, results)
+    images, x, y, dataset = test_block(victim.profile, 0, victim.profile.test_images)
+    judged = victim.profile.judged_images
+    chosen = fit_images(profile)
+    train = victim.predict(dataset.train.images(chosen.tolist()), chosen.tolist(), "clean/train")[0]
+    arrays = outcomes.judged(victim, x[None, :judged], x[:judged], y[:judged], images[:judged], "judge/clean")
+    arrays |= {"test_index": np.array(images, np.int32), "test_label": y.numpy().astype(np.int8),
+               "test_log_joint": victim.predict(x, images, "clean/test")[0].astype(np.float32),
+               "train_index": chosen.astype(np.int32), "train_label": dataset.train.y[chosen].numpy().astype(np.int8),
+               "train_log_joint": train.astype(np.float32)}
+    return arrays, {"experiment": "clean", "dataset": dataset.name, "model": model, "attack": "clean", "seed": seed,
+                    "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",
+                    "cells": [{"attack": "clean"}], "data": dataset.source}
+
+
+def clean(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+          fresh: bool = False, only: str | None = None):
+    """Rows of clean accuracy (one draw on many images, ten on fewer) and of the detectors' false-positive rates."""
+    todo = [units.Unit(unit(model, seed), lambda device, model=model: compute(model, seed, profile, results, device))
+            for model in MODELS]
+    return units.ensure("clean", todo, outcomes.summariser(profile, results), profile=profile, device=device,
+                        results=results, fresh=fresh, only=only, seed=seed)
+
+
+def unit(model: str, seed: int) -> str:
+    return f"{model}_clean_seed{seed}"
+
+
+if __name__ == "__main__":
+    units.main(clean, __doc__)

@@ -1,0 +1,147 @@
+"""Small experiments on stored outcomes that show where published numbers and ours part, and why.
+
+Nothing is attacked or predicted here: every function takes records (pooled by `lib.runs.outcomes`) and returns a frame.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lib import metrics
+from lib.results import RESULTS, read_record
+from lib.runs.outcomes import Pooled, pooled
+
+
+def stored(experiment: str, profile: str, seed: int, results: Path | None = None) -> list[Pooled]:
+    """All outcomes of an experiment at one seed, a group for each model and attack; empty where there are none yet."""
+    folder = Path(results or RESULTS) / profile / experiment
+    records = [read_record(path) for path in sorted(folder.glob("*.npz"))]
+    return pooled([record for record in records if record.settings["seed"] == seed])
+
+
+def only(groups: list[Pooled], **settings) -> list[Pooled]:
+    """The groups with these settings, such as model="GFZ" or attack="pgd"."""
+    return [g for g in groups if all(g.settings.get(name) == value for name, value in settings.items())]
+
+
+def cell_at(group: Pooled, eps: float) -> int:
+    """The index of the cell with this eps. Raises LookupError listing those there are."""
+    grid = [cell.get("eps") for cell in group.settings["cells"]]
+    for i, value in enumerate(grid):
+        if value is not None and np.isclose(value, eps):
+            return i
+    raise LookupError(f"{group.settings['model']} {group.settings['attack']} has no cell at eps {eps}; it has {grid}")
+
+
+def null_attack(group: Pooled, detector, shares=(0.05, 0.2, 0.5, 0.8, 0.95, 1.0), seed: int = 0) -> pd.DataFrame:
+    """KL detection of an attack that does nothing, by the right rule and by the published script's.
+
+    group: clean outcomes of one model. A random share of its test images is declared a "success" under the label that
+    the model gives it anyway. The scores are those of clean images, so the right rate is the false-positive rate.
+    """
+    scores = torch.from_numpy(group["test_log_joint"])
+    predicted, chance = scores.argmax(1).numpy(), np.random.default_rng(seed).random(len(scores))
+    flags = detector.flags(scores, torch.from_numpy(predicted)).numpy()
+    lines = {}
+    for share in shares:
+        success = chance < share
+        rows, classes = metrics.kl_index_fault(predicted, success)
+        wrong = detector.flags(scores[rows], torch.from_numpy(classes)).numpy()
+        lines[f"{share:.0%}"] = {"right": metrics.detection_rates(flags, predicted, success)["macro"],
+                                 "published script": metrics.detection_rates(wrong, classes, np.ones(len(classes), bool))["macro"]}
+    return pd.DataFrame(lines).T.rename_axis("declared successes")
+
+
+def softmax_gradient(margins: Float[Tensor, " margin"], classes: int = 10) -> pd.DataFrame:
+    """The float32 gradient of the cross-entropy with respect to the logits, at a given margin of the true class in nats.
+
+    Columns: true class, each other class; what is exactly 0 is lost to a sign attack.
+    """
+    logits = torch.zeros(len(margins), classes)
+    logits[:, 0] = margins
+    logits.requires_grad_()
+    loss = torch.nn.functional.cross_entropy(logits, torch.zeros(len(margins), dtype=torch.long), reduction="sum")
+    (grad,) = torch.autograd.grad(loss, logits)
+    return pd.DataFrame({"true class": grad[:, 0].tolist(), "each other class": grad[:, 1].tolist()},
+                        index=[f"{m:g}" for m in margins.tolist()]).rename_axis("margin, nats")
+
+
+def margins(groups: list[Pooled]) -> dict[str, np.ndarray]:
+    """Clean test images by model: log joint of the true class minus the best other, in nats."""
+    found = {}
+    for group in groups:
+        scores, label = group["test_log_joint"].astype(float), group["test_label"].astype(int)
+        own = scores[np.arange(len(label)), label]
+        scores[np.arange(len(label)), label] = -np.inf
+        found[group.settings["model"]] = own - scores.max(1)
+    return found
+
+
+def same_images(groups: dict[str, Pooled], eps: float) -> pd.DataFrame:
+    """Accuracy of one model under several attacks at one eps, on the images that all of them got.
+
+    groups: name -> outcomes. The first is compared with the others: columns accuracy, less than the first (mean and 95 %
+    interval of the paired difference, positive where the attack is stronger), n.
+    """
+    common = sorted(set.intersection(*(set(g["index"].tolist()) for g in groups.values())))
+    right = {}
+    for name, group in groups.items():
+        order = np.flatnonzero(np.isin(group["index"], common))
+        order = order[np.argsort(group["index"][order])]
+        right[name] = metrics.correct(group["predictions"][cell_at(group, eps)], group["label"])[order]
+    first = next(iter(right.values()))
+    lines = {name: {"accuracy": float(share.mean()), **dict(zip(("gain", "low", "high"), metrics.paired_difference(first, share))),
+                    "n": len(common)} for name, share in right.items()}
+    return pd.DataFrame(lines).T
+
+
+def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"), radii=(0.1, 0.2, 0.3)) -> pd.DataFrame:
+    """Accuracy of each model under several attacks on the same images: a line for each model and eps that all of them have.
+
+    Columns: the attacks; drop, low, high: how much the strongest takes off the first, paired, with 95 % interval; n.
+    """
+    lines = {}
+    for name in models:
+        found = {attack: group for attack in attacks for group in only(groups, model=name, attack=attack)}
+        for eps in radii if len(found) == len(attacks) else ():
+            if all(any(np.isclose(cell["eps"], eps) for cell in g.settings["cells"]) for g in found.values()):
+                same = same_images(found, eps)
+                worst = same.loc[same.gain.idxmax()]
+                lines[name, f"{eps:g}"] = same.accuracy.to_dict() | {"drop": worst.gain, "low": worst.low, "high": worst.high,
+                                                                     "n": int(worst.n)}
+    return pd.DataFrame(lines).T.rename_axis(["model", "eps"]) if lines else pd.DataFrame()
+
+
+def verdict_rules(group: Pooled) -> pd.DataFrame:
+    """One attack judged in five ways from the same draws: a line a cell.
+
+    Columns (accuracies): right in every draw, mean over draws, majority (wrong in fewer than 6 of 10), right in any draw;
+    and draws disagree: the share of images whose draws do not all give one class.
+    """
+    right = group["predictions"] == group["label"][:, None]
+    return pd.DataFrame({
+        "right in every draw": right.all(-1).mean(-1), "mean of the draws": right.mean((-1, -2)),
+        "majority": metrics.majority(group["predictions"], group["label"]).mean(-1),
+        "right in any draw": right.any(-1).mean(-1),
+        "draws disagree": (group["predictions"] != group["predictions"][..., :1]).any(-1).mean(-1),
+    }, index=[cell.get("variant") or f"eps {cell.get('eps', 0):g}" for cell in group.settings["cells"]])
+
+
+def lucky_draws(group: Pooled) -> pd.DataFrame:
+    """CW keeps an image that one noisy evaluation got wrong: how often does it stay wrong? A line a cell.
+
+    kept: share of images for which the attack stored something other than the clean image. still wrong: of these, the
+    share of fresh draws that are wrong; by majority: the share wrong in at least 6 of 10.
+    """
+    wrong = group["predictions"] != group["label"][:, None]
+    kept = group["l2"] > 1e-4
+    lost = ~metrics.majority(group["predictions"], group["label"])
+    lines = {}
+    for cell, k, w, m in zip(group.settings["cells"], kept, wrong, lost):
+        lines[cell["variant"]] = {"kept": k.mean(), "still wrong": w[k].mean() if k.any() else np.nan,
+                                  "by majority": m[k].mean() if k.any() else np.nan, "n": int(k.sum())}
+    return pd.DataFrame(lines).T

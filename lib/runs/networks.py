@@ -1,0 +1,55 @@
+"""Two small deterministic networks on which attacks are tested: one trained plainly, one on PGD images."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lib import data
+from lib.attacks import Linf, cross_entropy, pgd
+from lib.models import CNN, Noise
+from lib.profiles import Training
+from lib.profiles import profile as profile_of
+from lib.runs.training import checkpoint
+from lib.train import fit, load_weights, save_weights
+
+TRAINING = Training(updates=1500, batch=100, rate=3e-3, schedule="one-cycle")
+TRAINING_EPS, TRAINING_STEPS = 0.2, 5
+
+
+class OnAttacked(nn.Module):
+    """A network whose training objective is log p(y | x') at a PGD image x' of the current weights (Madry et al. 2018).
+
+    The radius grows from 0 to its full size over the first 30 % of the training: else the network stays constant.
+    """
+
+    def __init__(self, net: CNN, eps: float, steps: int, updates: int):
+        super().__init__()
+        self.net, self.eps, self.steps, self.updates = net, eps, steps, updates
+
+    def objective(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
+        """In nats, (batch). noise: keyed by the update."""
+        eps = self.eps * min(1.0, (noise.step + 1) / (0.3 * self.updates))
+        start = eps * (2 * noise.uniform(*x.shape[1:]).to(x) - 1)
+        x_adv = pgd(cross_entropy(self.net, y), x, Linf(eps), steps=self.steps, step_size=2.5 * eps / self.steps, start=start)
+        return -F.cross_entropy(self.net(x_adv), y, reduction="none")
+
+
+def network(kind: str, profile: str, seed: int, device: torch.device, results: Path | None = None) -> CNN:
+    """The "plain" or the "robust" network, trained where there are no weights yet (the robust one: some minutes)."""
+    path = checkpoint("CNN", profile, seed, kind, results)
+    dataset, settings = data.load(profile_of(profile).dataset), {"model": "CNN", "variant": kind, "seed": seed, "profile": profile}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = CNN(dataset.shape, len(dataset.classes)).to(device)
+    if not path.exists():
+        recipe = replace(TRAINING, updates=20) if profile == "smoke" else TRAINING
+        taught = net if kind == "plain" else OnAttacked(net, TRAINING_EPS, TRAINING_STEPS, recipe.updates)
+        fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {kind} CNN")
+        save_weights(path, net, settings | {"dataset": dataset.name, "updates": recipe.updates, "batch": recipe.batch,
+                                            "eps": TRAINING_EPS if kind == "robust" else 0.0})
+        path.with_suffix(".state").unlink(missing_ok=True)
+    load_weights(path, net, settings)
+    return net.eval().requires_grad_(False)

@@ -1,0 +1,182 @@
+"""From adversarial images to records, and from records to rows: shared by every attack experiment."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib import metrics
+from lib.detectors import DETECTORS
+from lib.results import RESULTS, Record, read_record
+
+FPR = 0.05
+RULES = ("quantile", "alpha")
+NO_MARGINAL = ("DFX", "DBX", "BNN")     # these leave p(x) out: their "marginal" is printed, never interpreted
+BLANK_EPS_FILL = 0.1                    # published: an image that survives the grid counts as largest eps + 0.1
+
+
+def judged(victim, adversarial: Tensor, x: Tensor, y: Tensor, images: Sequence[int], purpose: str, thumbs: int = 0) -> dict:
+    """The arrays of a record. adversarial: (cell, image, channel, H, W); x, y: the clean images and their labels.
+
+    purpose keys the judging noise, so that it is independent of the attack's.
+    """
+    predictions, log_joint = zip(*(victim.judge(x_adv, images, f"{purpose}/{cell}") for cell, x_adv in enumerate(adversarial)))
+    delta = (adversarial - x).flatten(2)
+    arrays = {"index": np.asarray(images, np.int32), "label": y.numpy().astype(np.int8),
+              "predictions": np.stack(predictions), "log_joint": np.stack(log_joint),
+              "l2": delta.norm(dim=2).numpy(), "linf": delta.abs().amax(2).numpy()}
+    if thumbs:
+        arrays["thumbs"] = (adversarial[:, :thumbs] * 255).round().byte().numpy()
+    return arrays
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Records of one model, attack and seed, their images side by side."""
+
+    settings: dict
+    arrays: dict[str, np.ndarray]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> "Pooled":
+        """Image axes are joined in the order of the blocks; seconds add up, other origins are listed."""
+        records = sorted(records, key=lambda record: int(record["index"][0]))
+        settings = dict(records[0].settings)
+        settings["seconds"] = round(sum(r.settings["seconds"] for r in records), 1)
+        for name in ("commit", "device", "torch"):
+            settings[name] = "+".join(dict.fromkeys(r.settings[name] for r in records))
+        per_cell = ("predictions", "log_joint", "l2", "linf")
+        arrays = {name: np.concatenate([r[name] for r in records], axis=1 if name in per_cell else 0)
+                  for name in records[0].arrays if name != "thumbs"}
+        if len(np.unique(arrays["index"])) < len(arrays["index"]):
+            raise ValueError(f"records {', '.join(r.path.name for r in records)} hold some image twice; delete the ones "
+                             "that no longer belong to the profile's blocks")
+        return cls(settings, arrays)
+
+
+def pooled(records: Sequence[Record]) -> list[Pooled]:
+    """Records grouped by model, variant, attack, protocol and seed."""
+    groups = defaultdict(list)
+    for record in records:
+        groups[tuple(record.settings.get(k, "") for k in ("model", "variant", "attack", "protocol", "seed"))].append(record)
+    return [Pooled.of(group) for _, group in sorted(groups.items())]
+
+
+def clean_path(model: str, profile: str, seed: int, results: Path | None = None) -> Path:
+    return Path(results or RESULTS) / profile / "clean" / f"{model}_clean_seed{seed}.npz"
+
+
+def fitted(model: str, profile: str, seed: int, results: Path | None = None, fpr: float = FPR) -> dict[tuple[str, str], object]:
+    """The detectors of one model by (name, rule), fitted on its clean training scores; empty where it has no record yet."""
+    path = clean_path(model, profile, seed, results)
+    return fit_detectors(path, path.stat().st_mtime_ns, fpr) if path.exists() else {}
+
+
+@cache
+def fit_detectors(path: Path, _modified: int, fpr: float) -> dict[tuple[str, str], object]:
+    record = read_record(path)
+    scores, labels = torch.from_numpy(record["train_log_joint"]), torch.from_numpy(record["train_label"]).long()
+    return {(name, rule): kind.fit(scores, labels, fpr, rule) for name, kind in DETECTORS.items() for rule in RULES}
+
+
+def summariser(profile: str, results: Path | None = None) -> Callable[[list[Record]], list[dict]]:
+    """What turns the records of an attack experiment into rows."""
+    def summarise(records: list[Record]) -> list[dict]:
+        rows = []
+        for group in pooled(records):
+            detectors = fitted(group.settings["model"], profile, group.settings["seed"], results)
+            key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile", "protocol",
+                                                  "commit", "device", "dtype", "torch", "data", "seconds")}
+            rows += [key | row for row in [*_accuracy(group), *_grid(group), *_detection(group, detectors), *_clean(group, detectors)]]
+        return rows
+    return summarise
+
+
+def _share(metric: str, values: np.ndarray, **more) -> dict:
+    values = np.asarray(values, float)
+    mean = float(values.mean()) if len(values) else np.nan
+    low, high = metrics.wilson(min(1.0, mean), len(values))
+    return {"metric": metric, "value": mean, "low": low, "high": high, "n": len(values), **more}
+
+
+def _accuracy(group: Pooled):
+    label = group["label"]
+    for cell, predictions, l2 in zip(group.settings["cells"], group["predictions"], group["l2"]):
+        yield cell | _share("accuracy", metrics.correct(predictions, label))
+        yield cell | _share("accuracy_majority", metrics.majority(predictions, label))
+        if cell["attack"] != "clean":
+            success = predictions[:, 0] != label
+            mean, low, high = metrics.mean_interval(l2[success]) if success.any() else (np.nan,) * 3
+            yield cell | {"metric": "l2", "value": mean, "low": low, "high": high, "n": int(success.sum())}
+    if "zero_gradient" in group.arrays:
+        yield {"attack": "clean", "loss": "cross-entropy"} | _share("zero_gradient", group["zero_gradient"])
+
+
+def _grid(group: Pooled):
+    """What needs all radii of an image: accuracy for eps up to each, and the smallest eps that succeeds."""
+    cells = group.settings["cells"]
+    if "eps" not in cells[0]:
+        return
+    grid = [cell["eps"] for cell in cells]
+    right = metrics.correct(group["predictions"], group["label"])
+    for cell, upto in zip(cells, metrics.survival(right)):
+        yield cell | _share("accuracy_upto", upto)
+    smallest = metrics.min_eps(right, grid, grid[-1] + BLANK_EPS_FILL)
+    mean, low, high = metrics.mean_interval(smallest)
+    common = {k: cells[0][k] for k in ("attack", "norm", "steps", "loss", "restarts", "draws")}
+    yield common | {"metric": "min_eps", "value": mean, "low": low, "high": high, "n": len(smallest)}
+
+
+def _detection(group: Pooled, detectors: dict):
+    """Over the successes of the stored draw, scores from another draw, as published; corrected rates and the faulty KL rate."""
+    for cell, predictions, log_joint in zip(group.settings["cells"], group["predictions"], group["log_joint"]):
+        if cell["attack"] == "clean":
+            continue
+        predicted, scores = predictions[:, 0].astype(np.int64), torch.from_numpy(log_joint)
+        success, accepted = predicted != group["label"], defaultdict(lambda: np.ones(len(predicted), bool))
+        for (name, rule), detector in detectors.items():
+            flags = detector.flags(scores, torch.from_numpy(predicted)).numpy()
+            rates = metrics.detection_rates(flags, predicted, success)
+            yield cell | {"detector": f"{rule}-micro"} | _share(f"detect_{name}", flags[success])
+            yield cell | {"detector": f"{rule}-macro", "metric": f"detect_{name}", "value": rates["macro"], "n": rates["n"]}
+            if name == "kl":
+                yield cell | {"detector": f"{rule}-faulty", "metric": "detect_kl", "n": rates["n"],
+                              "value": _faulty(detector, scores, predicted, success)}
+            if name != "tv" and not (name == "marginal" and group.settings["model"] in NO_MARGINAL):
+                accepted[rule] &= ~flags
+                if name != "kl":
+                    accepted[f"{rule}-likelihood"] &= ~flags        # by marginal and logit alone, as the paper argues
+        for rule, quiet in accepted.items():
+            yield cell | {"detector": rule} | _share("joint_success", success & quiet)
+
+
+def _faulty(detector, scores: Tensor, predicted: np.ndarray, success: np.ndarray) -> float:
+    """The KL rate that the published script prints, which scores the wrong inputs."""
+    if not success.any():
+        return np.nan
+    rows, classes = metrics.kl_index_fault(predicted, success)
+    flags = detector.flags(scores[rows], torch.from_numpy(classes)).numpy()
+    return metrics.detection_rates(flags, classes, np.ones(len(classes), bool))["macro"]
+
+
+def _clean(group: Pooled, detectors: dict):
+    """On clean images: accuracy of one draw, saturation of the float32 softmax, false-positive rates on train and test."""
+    if group.settings["experiment"] != "clean":
+        return
+    log_joint, label = group["test_log_joint"], group["test_label"].astype(np.int64)
+    one_draw = {"attack": "clean", "variant": "one-draw"}
+    yield one_draw | _share("accuracy", log_joint.argmax(1) == label)
+    p = torch.from_numpy(log_joint).softmax(1).numpy()
+    yield one_draw | _share("saturated", p[np.arange(len(p)), label] == 1)
+    for (name, rule), detector in detectors.items():
+        for part in ("train", "test"):
+            flags = detector.flags(torch.from_numpy(group[f"{part}_log_joint"])).numpy()
+            yield {"attack": "clean", "variant": part, "detector": f"{rule}-micro"} | _share(f"fpr_{name}", flags)

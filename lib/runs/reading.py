@@ -1,0 +1,46 @@
+"""How a page gets rows: the reading profile from what is stored, the others by doing the work."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib.results import RESULTS, read_record, read_rows, select, tidy
+from lib.runs.outcomes import clean_path
+from lib.runs.training import checkpoint
+from lib.runs.units import device_of
+from lib.runs.victims import Victim, test_block
+
+READING = "laptop"                  # the profile whose rows are committed: hours of work that no page starts by itself
+
+
+def rows_of(experiment: Callable, profile: str, seed: int, device: str, fresh: bool = False,
+            results: Path | None = None, name: str = "") -> pd.DataFrame:
+    """Rows of an experiment (a function of `lib.runs`) for one seed.
+
+    At the reading profile, unless `fresh`, only what is stored, which may be nothing (an empty frame); else
+    `experiment` computes what is missing. name: its folder, where that is not the function's name.
+    """
+    if profile != READING or fresh:
+        return experiment(profile, seed, device, results, fresh)
+    path = Path(results or RESULTS) / profile / f"{name or experiment.__name__}.csv"
+    return select(read_rows(path), seed=seed) if path.exists() else tidy([])
+
+
+def spot_check(models, profile: str, seed: int, device: str, images: int = 4, results: Path | None = None) -> str:
+    """Predict the first test images again with the weights and noise of the record: one line that says whether they agree.
+
+    Log joints must agree to 0.05 nats and one in a thousand: other machines add in another order.
+    """
+    checked, wrong = [], []
+    for name in models:
+        path = clean_path(name, profile, seed, results)
+        if path.exists() and checkpoint(name, profile, seed, results=results).exists():
+            victim = Victim.load(name, profile, seed, device_of(device), results)
+            index, x, _, _ = test_block(victim.profile, 0, images)
+            again, stored = victim.predict(x, index, "clean/test")[0], read_record(path)["test_log_joint"][:images]
+            (checked if np.allclose(again, stored, rtol=1e-3, atol=0.05) else wrong).append(name)
+    if wrong:
+        return f"Recomputed predictions DIFFER from the record: {', '.join(wrong)}."
+    return f"{images} images recomputed, in agreement with their record: {', '.join(checked) or 'no weights are here yet'}."

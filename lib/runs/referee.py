@@ -1,0 +1,178 @@
+"""Are our attacks as strong as others'? The same attacks by torchattacks and foolbox, and AutoAttack beside our strong one.
+
+The victims are two small networks, one trained plainly and one on PGD images, and GFZ and GBZ with their noise held
+fixed (one set of draws for all images and calls), since AutoAttack is made for deterministic classifiers. `variant` of a
+row says whose attack it is: ours, torchattacks or foolbox. Needs requirements-test.txt.
+Command: python -m lib.runs.referee --profile laptop
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lib import metrics
+from lib.attacks import Linf, carlini_wagner, cross_entropy, fgsm, mim, pgd, strong
+from lib.models import CNN
+from lib.profiles import profile as profile_of
+from lib.results import Record
+from lib.runs import peers, units
+from lib.runs.networks import network
+from lib.runs.outcomes import pooled
+from lib.runs.victims import Victim, blocks, test_block, unit_starts
+
+EPS = 0.25                              # about two thirds of the images survive here on the robust network
+STEPS, STEP_SIZE = {"fgsm": 1, "pgd": 40, "mim": 100}, 0.01
+CONSTANT, CW_STEPS, LEARNING_RATE = 1.0, 1000, 0.01
+FIXED = ("GFZ", "GBZ")
+FIXED_EPS = 0.1
+CERTAIN = {"draws": 1, "verdict_draws": 1}          # for a classifier without noise
+
+
+def compare(net: CNN, x: Tensor, y: Tensor, attack: str, eps: float = EPS) -> dict[str, Tensor]:
+    """Adversarial images of one published attack at equal settings, by whose it is: ours, torchattacks, foolbox."""
+    if attack == "cw":
+        return {"ours": carlini_wagner(net, x, y, c=CONSTANT, steps=CW_STEPS, lr=LEARNING_RATE),
+                "foolbox": peers.cw_by_foolbox(net, x, y, c=CONSTANT, steps=CW_STEPS, lr=LEARNING_RATE)}
+    loss_fn, ball = cross_entropy(net, y), Linf(eps)
+    settings = {"steps": STEPS[attack], "step_size": STEP_SIZE}
+    ours = {"fgsm": lambda: fgsm(loss_fn, x, ball),
+            "pgd": lambda: pgd(loss_fn, x, ball, **settings, start=eps * unit_starts(x, range(len(x)), "referee/start", 0)),
+            "mim": lambda: mim(loss_fn, x, ball, **settings)}[attack]()
+    return {"ours": ours, "torchattacks": peers.by_torchattacks(net, x, y, attack, eps=eps, **settings),
+            "foolbox": peers.by_foolbox(net, x, y, attack, eps=eps, **settings)}
+
+
+def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS, *, images: range | None = None,
+                   steps: int = 100, restarts: int = 2, **settings) -> dict[str, Tensor]:
+    """Adversarial images of our strong protocol and of AutoAttack (`settings` as in `peers.autoattack`).
+
+    net has no noise, so gradients and verdicts take one call each. images: their indices, which key the random starts.
+    """
+    images = images or range(len(x))
+    starts = torch.stack([unit_starts(x, images, "referee/strong", 0, r) for r in range(restarts)])
+    ours = strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, check=max(1, steps // 4), **CERTAIN)[0]
+    return {"ours": ours, "torchattacks": peers.autoattack(net, x, y, eps, steps=steps, **settings)}
+
+
+class FixedNoise(nn.Module):
+    """A deep Bayes classifier that uses one set of draws for all images and calls: deterministic, as AutoAttack needs."""
+
+    def __init__(self, victim: Victim, dtype: str):
+        super().__init__()
+        self.victim, self.model, self.dtype = victim, victim.model, dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, (batch, class) float32, computed in parts of the size that the profile fixes."""
+        parts = x.split(self.victim.batch)
+        return torch.cat([self.victim.logits_fn("referee/fixed", [0] * len(part), dtype=self.dtype, fixed=True)(part)
+                          for part in parts])
+
+
+def on_network(attack: str, profile: str, seed: int, results: Path | None, device: torch.device) -> tuple[dict, dict]:
+    """The record of one attack on the robust network, by each library."""
+    sizes = profile_of(profile)
+    images, x, y, dataset = test_block(sizes, 0, sizes.images_for("referee", "CNN"))
+    net, x, y = network("robust", profile, seed, device, results), x.to(device), y.to(device)
+    if attack == "strong":
+        steps = sizes.steps["strong"]
+        found = {"clean": x} | compare_strong(net, x, y, steps=steps, restarts=sizes.restarts, seed=seed,
+                                              queries=5000 if profile != "smoke" else 10)
+        cells = [{"attack": "clean"}, _ours(EPS, steps, sizes.restarts), _autoattack(EPS, steps, peers.STANDARD, 9)]
+    else:
+        found = compare(net, x, y, attack)
+        steps = CW_STEPS if attack == "cw" else STEPS[attack]
+        cell = {"attack": attack, "norm": "linf", "eps": EPS, "steps": steps, "loss": "cross-entropy", "restarts": 1,
+                "step_size": EPS if attack == "fgsm" else STEP_SIZE, "draws": 1}
+        if attack == "cw":
+            cell |= {"norm": "l2", "eps": None, "step_size": LEARNING_RATE, "loss": f"margin, c={CONSTANT:g}"}
+        cells = [cell | {"variant": name} for name in found]
+    return _arrays(net, list(found.values()), x, y, images), _settings("CNN-robust", attack, profile, seed, dataset, cells)
+
+
+def on_clean(kind: str, profile: str, seed: int, results: Path | None, device: torch.device) -> tuple[dict, dict]:
+    """The record of the clean test images of one network."""
+    images, x, y, dataset = test_block(profile_of(profile), 0, profile_of(profile).test_images)
+    net, x, y = network(kind, profile, seed, device, results), x.to(device), y.to(device)
+    return _arrays(net, [x], x, y, images), _settings(f"CNN-{kind}", "clean", profile, seed, dataset, [{"attack": "clean"}])
+
+
+def on_fixed(model: str, first: int, last: int, profile: str, seed: int, results: Path | None,
+             device: torch.device) -> tuple[dict, dict]:
+    """The record of our strong protocol and AutoAttack on one deep Bayes model with fixed noise.
+
+    Below the profile `paper` AutoAttack is its two gradient attacks, aimed at the three likeliest classes: one image
+    would cost 1,900 gradients and 5,000 predictions otherwise.
+    """
+    victim = Victim.load(model, profile, seed, device, results)
+    images, x, y, dataset = test_block(victim.profile, first, last)
+    x, y, steps, restarts = x.to(device), y.to(device), victim.profile.steps["strong"], victim.profile.restarts
+    whole = profile == "paper"
+    parts, targets = (peers.STANDARD, 9) if whole else (peers.APGD, 3)
+    found = {"clean": x} | compare_strong(FixedNoise(victim, victim.profile.dtype), x, y, FIXED_EPS, images=images,
+                                          steps=steps, restarts=restarts, parts=parts, targets=targets, seed=seed)
+    cells = [{"attack": "clean"}, _ours(FIXED_EPS, steps, restarts), _autoattack(FIXED_EPS, steps, parts, targets)]
+    judge = FixedNoise(victim, "float32")
+    return (_arrays(judge, list(found.values()), x, y, images),
+            _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype, "variant": "fixed-noise"})
+
+
+def _ours(eps: float, steps: int, restarts: int) -> dict:
+    return {"attack": "pgd", "variant": "ours", "norm": "linf", "eps": eps, "steps": steps, "step_size": 2.5 * eps / steps,
+            "loss": "margin", "restarts": restarts, "draws": 1}
+
+
+def _autoattack(eps: float, steps: int, parts: tuple[str, ...], targets: int) -> dict:
+    return {"attack": "autoattack", "variant": "torchattacks", "norm": "linf", "eps": eps, "steps": steps,
+            "loss": f"{'+'.join(parts)}, {targets} targets", "restarts": 1, "draws": 1}
+
+
+@torch.no_grad()
+def _arrays(net: nn.Module, found: list[Tensor], x: Tensor, y: Tensor, images) -> dict[str, np.ndarray]:
+    delta = torch.stack([(x_adv - x).flatten(1) for x_adv in found]).cpu()
+    return {"index": np.asarray(images, np.int32), "label": y.cpu().numpy().astype(np.int8),
+            "predictions": torch.stack([net(x_adv).argmax(1) for x_adv in found])[..., None].cpu().numpy().astype(np.int8),
+            "l2": delta.norm(dim=2).numpy(), "linf": delta.abs().amax(2).numpy()}
+
+
+def _settings(model: str, attack: str, profile: str, seed: int, dataset, cells: list[dict]) -> dict:
+    return {"experiment": "referee", "dataset": dataset.name, "model": model, "attack": attack, "seed": seed,
+            "attack_seed": seed, "profile": profile, "cells": cells, "data": dataset.source,
+            "protocol": "strong" if attack == "strong" else "published"}
+
+
+def summarise(records: list[Record]) -> list[dict]:
+    """Accuracy of every cell, and over its successes (images read correctly before, wrongly after) the mean l2."""
+    rows = []
+    for group in pooled(records):
+        key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile", "protocol",
+                                              "commit", "device", "dtype", "torch", "data", "seconds")}
+        for cell, predicted, l2 in zip(group.settings["cells"], group["predictions"][..., 0], group["l2"]):
+            right = predicted == group["label"]
+            low, high = metrics.wilson(right.mean(), len(right))
+            rows.append(key | cell | {"metric": "accuracy", "value": right.mean(), "low": low, "high": high, "n": len(right)})
+            moved = ~right & (l2 > 1e-4)
+            if cell["attack"] != "clean" and moved.any():
+                mean, low, high = metrics.mean_interval(l2[moved])
+                rows.append(key | cell | {"metric": "l2", "value": mean, "low": low, "high": high, "n": int(moved.sum())})
+    return rows
+
+
+def referee(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+            fresh: bool = False, only: str | None = None):
+    """Rows of the comparison: accuracy under each attack by ours, torchattacks and foolbox, and under AutoAttack."""
+    common = (profile, seed, results)
+    todo = [units.Unit(f"CNN-{kind}_clean_seed{seed}", lambda device, kind=kind: on_clean(kind, *common, device))
+            for kind in ("plain", "robust")]
+    todo += [units.Unit(f"CNN-robust_{attack}_seed{seed}", lambda device, attack=attack: on_network(attack, *common, device))
+             for attack in (*STEPS, "cw", "strong")]
+    todo += [units.Unit(f"{model}_strong_seed{seed}_{first:05d}-{last:05d}",
+                        lambda device, job=(model, first, last): on_fixed(*job, *common, device))
+             for model in FIXED for first, last in blocks(profile_of(profile), "referee", model)]
+    return units.ensure("referee", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only,
+                        seed=seed)
+
+
+if __name__ == "__main__":
+    units.main(referee, __doc__)

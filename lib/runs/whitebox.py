@@ -1,0 +1,111 @@
+"""FGSM, PGD and MIM as published, and the strong protocol, on every classifier of Li et al. (2019)."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.attacks import Linf, cross_entropy, fgsm, input_gradient, margin, mim, pgd, strong
+from lib.models import MODELS
+from lib.profiles import Profile
+from lib.profiles import profile as profile_of
+from lib.runs import outcomes, units
+from lib.runs.victims import Victim, blocks, test_block, unit_starts
+
+ATTACKS = ("fgsm", "pgd", "mim")
+STEP_SIZE = 0.01                    # published, whatever eps is
+THUMBS = 4                          # adversarial images kept as pictures, from the first block
+
+
+def cells(profile: Profile, attack: str) -> list[dict]:
+    """The key columns of each cell of a unit: its settings, one entry an eps."""
+    steps = profile.steps[attack]
+    if attack == "strong":
+        return [{"attack": "pgd", "norm": "linf", "eps": eps, "steps": steps, "step_size": 2.5 * eps / steps,
+                 "loss": "margin", "restarts": profile.restarts, "draws": profile.gradient_draws}
+                for eps in profile.strong_eps]
+    return [{"attack": attack, "norm": "linf", "eps": eps, "steps": steps, "step_size": eps if attack == "fgsm" else STEP_SIZE,
+             "loss": "cross-entropy", "restarts": 1, "draws": 1} for eps in profile.eps]
+
+
+def published_attack(victim: Victim, attack: str, eps: float, x, y, images, dtype: str) -> torch.Tensor:
+    """One published attack on one batch, with the published settings (protocol: true labels, fresh noise a step)."""
+    purpose = f"{attack}/{eps:g}"
+    loss_fn = cross_entropy(victim.logits_fn(purpose, images, dtype=dtype), y)
+    steps = victim.profile.steps[attack]
+    if attack == "fgsm":
+        return fgsm(loss_fn, x, Linf(eps))
+    if attack == "pgd":
+        start = eps * unit_starts(x, images, purpose, victim.seed)
+        return pgd(loss_fn, x, Linf(eps), steps=steps, step_size=STEP_SIZE, start=start)
+    return mim(loss_fn, x, Linf(eps), steps=steps, step_size=STEP_SIZE)
+
+
+def strong_attack(victim: Victim, x, y, images, dtype: str) -> torch.Tensor:
+    """The strong protocol on one batch: an adversarial image for each eps, (eps, batch, ...)."""
+    profile = victim.profile
+    starts = torch.stack([unit_starts(x, images, "strong/start", victim.seed, r) for r in range(profile.restarts)])
+    return strong(victim.logits_fn_of("strong", images, dtype=dtype), x, y, [Linf(eps) for eps in profile.strong_eps],
+                  starts=starts, steps=profile.steps["strong"], draws=profile.gradient_draws,
+                  verdict_draws=profile.draws, check=max(1, profile.steps["strong"] // 4), loss=margin)
+
+
+def attack_batch(victim: Victim, attack: str, x, y, images, dtype: str) -> torch.Tensor:
+    """Adversarial images for every cell, (cell, batch, ...)."""
+    if attack == "strong":
+        return strong_attack(victim, x, y, images, dtype)
+    return torch.stack([published_attack(victim, attack, eps, x, y, images, dtype) for eps in victim.profile.eps])
+
+
+def zero_gradients(victim: Victim, x, y, images) -> np.ndarray:
+    """Per image, whether the float32 cross-entropy of the clean image has a gradient of exactly zero, (batch)."""
+    loss_fn = cross_entropy(victim.logits_fn("zero-gradient", images), y)
+    return (input_gradient(loss_fn, x).flatten(1) == 0).all(1).cpu().numpy()
+
+
+def compute(model: str, attack: str, seed: int, first: int, last: int, profile: str, results: Path | None,
+            device: torch.device) -> tuple[dict, dict]:
+    """The record of one unit: one attack on one model, on test images first <= i < last."""
+    victim = Victim.load(model, profile, seed, device, results)
+    images, x, y, dataset = test_block(victim.profile, first, last)
+    settings = cells(victim.profile, attack)
+    dtype, protocol = victim.profile.dtype, "strong" if attack == "strong" else "published"
+    found, zero = [], []
+    for start in range(0, len(images), victim.batch):
+        part = slice(start, start + victim.batch)
+        clean, label = x[part].to(device), y[part].to(device)
+        found.append(attack_batch(victim, attack, clean, label, images[part], dtype).cpu())
+        if attack == "fgsm":
+            zero.append(zero_gradients(victim, clean, label, images[part]))
+    adversarial = torch.cat(found, dim=1)
+    arrays = outcomes.judged(victim, adversarial, x, y, images, f"judge/{attack}", thumbs=THUMBS if first == 0 else 0)
+    if zero:
+        arrays["zero_gradient"] = np.concatenate(zero)
+    return arrays, {"experiment": "strong" if attack == "strong" else "whitebox", "dataset": dataset.name, "model": model,
+                    "attack": attack, "protocol": protocol, "seed": seed, "attack_seed": seed, "profile": profile,
+                    "cells": settings, "dtype": dtype, "data": dataset.source}
+
+
+def _units(attacks, profile: str, seed: int, results: Path | None) -> list[units.Unit]:
+    return [units.Unit(f"{model}_{attack}_seed{seed}_{first:05d}-{last:05d}",
+                       lambda device, job=(model, attack, seed, first, last): compute(*job, profile, results, device))
+            for model in MODELS for attack in attacks
+            for first, last in blocks(profile_of(profile), attack, model)]
+
+
+def whitebox(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+             fresh: bool = False, only: str | None = None):
+    """Rows of FGSM, PGD and MIM under the published protocol, over the eps grid, with detection rates."""
+    return units.ensure("whitebox", _units(ATTACKS, profile, seed, results), outcomes.summariser(profile, results),
+                        profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
+
+
+def strong_protocol(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+                    fresh: bool = False, only: str | None = None):
+    """Rows of the strong protocol: margin loss, averaged gradients, restarts, survivors carried over ascending eps."""
+    return units.ensure("strong", _units(("strong",), profile, seed, results), outcomes.summariser(profile, results),
+                        profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
+
+
+if __name__ == "__main__":
+    units.main(whitebox, __doc__)

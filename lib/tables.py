@@ -1,0 +1,83 @@
+"""Rows as sentences and small tables: what pages print. A value that no row holds yet is said to be missing, in words."""
+
+import numpy as np
+import pandas as pd
+
+from lib.results import select
+
+MISSING = "no rows yet"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A fraction as a percentage; "–" for NaN."""
+    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A plain number; "–" for NaN."""
+    return "–" if np.isnan(value) else f"{value:.{digits}f}"
+
+
+def interval(value: float, low: float, high: float, form=percent) -> str:
+    """A value with its 95 % interval: "12.3 % (10.1 to 14.8)"; without it where there is none."""
+    if np.isnan(low) or np.isnan(high):
+        return form(value)
+    return f"{form(value)} ({form(low).removesuffix(' %')} to {form(high).removesuffix(' %')})"
+
+
+def cell(row, form=percent) -> str:
+    """The value of a row with its interval."""
+    return interval(row.value, row.low, row.high, form)
+
+
+def say(rows: pd.DataFrame, form=percent, interval: bool = False, **keys) -> str:
+    """The one row with these keys as words, or that there is none. Raises LookupError if the keys fit several."""
+    found = select(rows, **keys).dropna(subset="value")
+    if len(found) > 1:
+        raise LookupError(f"{len(found)} rows with {keys}; add keys that tell them apart")
+    if found.empty:
+        return MISSING
+    return cell(found.iloc[0], form) if interval else form(found.iloc[0].value)
+
+
+def wide(rows: pd.DataFrame, index: str | list[str], columns: str, form=percent, order=None, across=None) -> pd.DataFrame:
+    """Values as text, spread over two keys: a line for each `index`, a column for each value of `columns`.
+
+    order, across: the sequence of lines (by the last index key) and of columns. Raises ValueError where two rows fall on one place.
+    """
+    keys = [index] if isinstance(index, str) else list(index)
+    if rows.empty:
+        return pd.DataFrame({"": [MISSING]})
+    if rows.duplicated([*keys, columns]).any():
+        first = rows[rows.duplicated([*keys, columns], keep=False)].iloc[0][[*keys, columns]].to_dict()
+        raise ValueError(f"several rows for {first}; select one metric, variant and profile first")
+    table = rows.pivot(index=keys, columns=columns, values="value").map(form)
+    if order is not None:
+        last = table.index.get_level_values(-1)
+        table = table.iloc[sorted(range(len(table)), key=lambda i: (table.index[i][:-1] if len(keys) > 1 else (), list(order).index(last[i])))]
+    return table[[name for name in across if name in table]] if across is not None else table
+
+
+def beside(rows: pd.DataFrame, published: pd.DataFrame, key: list[str], form=percent) -> pd.DataFrame:
+    """Published numbers with ours beside them: one line a published cell; columns published, ours, difference, n.
+
+    rows and published share the key columns (say attack and model) and one metric. A cell without our row says so.
+    """
+    ours = rows.dropna(subset="value").set_index(key)
+    if ours.index.has_duplicates:
+        raise ValueError(f"several rows for {ours.index[ours.index.duplicated()][0]}; select one variant and profile first")
+    lines = []
+    for printed in published.sort_values(key, kind="stable").itertuples():
+        place = tuple(getattr(printed, name) for name in key)
+        line = dict(zip(key, place)) | {"published": form(printed.value)}
+        if place in ours.index:
+            row = ours.loc[place]
+            line |= {"ours (95 %)": cell(row, form), "difference": f"{_signed(row.value - printed.value, form)}", "n": int(row.n)}
+        else:
+            line |= {"ours (95 %)": MISSING, "difference": "–", "n": 0}
+        lines.append(line)
+    return pd.DataFrame(lines).set_index(key)
+
+
+def _signed(difference: float, form) -> str:
+    return ("+" if difference >= 0 else "−") + form(abs(difference))

@@ -1,0 +1,110 @@
+"""Every attack refuses bad images, labels and settings before any work, and says how to mend them."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from lib.attacks import Linf, carlini_wagner, cross_entropy, fgsm, mim, pgd, strong
+from lib.attacks.inputs import check_images, check_labels, check_pair
+from tests.toys import Smooth, random_images
+
+Y = torch.tensor([0, 1])
+
+
+def untouched(x):
+    raise AssertionError("the classifier was called before the input was checked")
+
+
+def attacks(x, y=Y, logits_fn=untouched):
+    """Every attack on these images, not yet run."""
+    loss = cross_entropy(logits_fn, Y)
+    return {"fgsm": lambda: fgsm(loss, x, Linf(0.1)),
+            "pgd": lambda: pgd(loss, x, Linf(0.1), steps=2, step_size=0.1),
+            "mim": lambda: mim(loss, x, Linf(0.1), steps=2, step_size=0.1),
+            "cw": lambda: carlini_wagner(logits_fn, x, y, c=1.0, steps=2),
+            "strong": lambda: strong(lambda index: logits_fn, x, y, [Linf(0.1)], starts=torch.zeros(1, *x.shape))}
+
+
+BAD_IMAGES = {
+    "uint8": (random_images(2).mul(255).byte(), TypeError, "x is torch.uint8; expected float32 or float64.* / 255"),
+    "float16": (random_images(2).half(), TypeError, "x is torch.float16; expected float32 or float64"),
+    "one image": (random_images(2)[0], ValueError, r"x has shape \(1, 2, 3\); expected \(batch, channel.*x\[None\]"),
+    "grey levels": (random_images(2) * 255, ValueError, r"expected pixels in \[0, 1\]: divide by 255"),
+    "normalised": (random_images(2) - 0.5, ValueError, r"expected pixels in \[0, 1\].*undo a normalisation"),
+    "NaN": (random_images(2).log().sqrt(), ValueError, "x ranges from nan to nan.*look for a NaN"),
+}
+BAD_LABELS = {
+    "int32": (Y.int(), TypeError, r"y is torch.int32; expected int64.*y.long\(\)"),
+    "one-hot": (torch.eye(2).long(), ValueError, r"y has shape \(2, 2\); expected \(batch,\).*not one-hot"),
+    "negative": (Y - 1, ValueError, "y holds the label -1; expected classes from 0 up"),
+}
+
+
+@pytest.mark.parametrize("x, error, message", BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_bad_images_are_named_with_a_remedy(x, error, message):
+    with pytest.raises(error, match=message):
+        check_images(x)
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "pgd", "mim", "cw", "strong"])
+@pytest.mark.parametrize("x", [x for x, *_ in BAD_IMAGES.values()], ids=BAD_IMAGES)
+def test_every_attack_refuses_bad_images(attack, x):
+    with pytest.raises((TypeError, ValueError)):
+        attacks(x)[attack]()
+
+
+@pytest.mark.parametrize("y, error, message", BAD_LABELS.values(), ids=BAD_LABELS)
+def test_bad_labels_are_named_with_a_remedy(y, error, message):
+    with pytest.raises(error, match=message):
+        check_labels(y)
+
+
+@pytest.mark.parametrize("attack", ["cw", "strong"])
+@pytest.mark.parametrize("y", [y for y, *_ in BAD_LABELS.values()] + [torch.tensor([0, 1, 2])])
+def test_every_attack_that_takes_labels_refuses_bad_ones(attack, y):
+    with pytest.raises((TypeError, ValueError)):
+        attacks(random_images(2), y)[attack]()
+
+
+def test_images_and_labels_of_different_batches_are_refused():
+    with pytest.raises(ValueError, match="x holds 3 images and y 2 labels; expected as many"):
+        check_pair(random_images(3), Y)
+
+
+X, LOSS = random_images(2), cross_entropy(Smooth(), Y)
+PGD = partial(pgd, LOSS, X, Linf(0.1))
+MIM = partial(mim, LOSS, X, Linf(0.1))
+CW = partial(carlini_wagner, Smooth(), X, Y)
+STRONG = partial(strong, lambda index: Smooth(), X, Y)
+STARTS = torch.zeros(1, *X.shape)
+BAD_SETTINGS = {
+    "no steps": (lambda: PGD(steps=0, step_size=0.1), "steps is 0; expected a whole number of at least 1"),
+    "negative step": (lambda: PGD(steps=1, step_size=-0.1), "step_size is -0.1; expected a finite number.*2.5"),
+    "NaN step": (lambda: MIM(steps=1, step_size=float("nan")), "step_size is nan"),
+    "bad decay": (lambda: MIM(steps=1, step_size=0.1, decay=-1), "decay is -1; .*1.0 is the published value"),
+    "start of another shape": (lambda: PGD(steps=1, step_size=0.1, start=torch.zeros(2, 1, 2, 2).double()), None),
+    "negative c": (lambda: CW(c=-1), "c is -1; expected a finite number of at least 0: published are"),
+    "infinite lr": (lambda: CW(c=1, lr=float("inf")), "lr is inf"),
+    "NaN confidence": (lambda: CW(c=1, confidence=float("nan")), "confidence is nan"),
+    "no draws": (lambda: STRONG([Linf(0.1)], starts=STARTS, draws=0), "draws is 0"),
+    "no balls": (lambda: STRONG([], starts=STARTS), r"balls are \[\]; expected at least one"),
+    "balls descending": (lambda: STRONG([Linf(0.2), Linf(0.1)], starts=STARTS), "eps ascending: sort them"),
+    "starts of another batch": (lambda: STRONG([Linf(0.1)], starts=torch.zeros(1, 3, 1, 2, 3)), None),
+}
+
+
+@pytest.mark.parametrize("call, message", BAD_SETTINGS.values(), ids=BAD_SETTINGS)
+def test_impossible_settings_are_refused(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()
+
+
+def test_a_loss_that_averages_over_the_batch_is_refused():
+    with pytest.raises((TypeError, ValueError)):
+        fgsm(lambda x: LOSS(x).mean(), X, Linf(0.1))
+
+
+def test_an_attack_that_ends_in_nan_says_so():
+    with pytest.raises(FloatingPointError, match="look for log"):
+        fgsm(lambda x: (x.sum((1, 2, 3)) - 100).sqrt(), X, Linf(0.1))

@@ -1,0 +1,101 @@
+"""The strong protocol: what is within reach is found, survivors are carried, and cutting the work changes nothing."""
+
+import pytest
+import torch
+
+from lib.attacks import L2, Linf, margin, misread_share, strong
+from tests.toys import Noisy, Smooth, centred, generator, random_images, random_normal
+
+EPS = (0.02, 0.05, 0.1, 0.2)
+CERTAIN = {"draws": 1, "verdict_draws": 1}
+
+
+def starts(x, ball, restarts=2):
+    """Points of the unit ball, keyed by restart and image."""
+    seeds = [[generator(100 * r + i) for i in range(len(x))] for r in range(restarts)]
+    return torch.stack([type(ball)(1).random_start(x, g) for g in seeds])
+
+
+@pytest.fixture
+def linear():
+    model, x = centred(random_normal(2, 6)), random_images(60, low=0.3, high=0.7)
+    return model, x, model(x).argmax(1)
+
+
+@pytest.mark.parametrize("kind, dual", [(Linf, 1), (L2, 2)])
+def test_on_a_linear_classifier_it_breaks_exactly_what_is_within_reach(linear, kind, dual):
+    model, x, y = linear
+    balls = [kind(eps) for eps in EPS]
+    found = strong(lambda index: model, x, y, balls, starts=starts(x, balls[0]), steps=60, check=15, **CERTAIN)
+    reach = torch.tensor(EPS)[:, None] * (model.weight[0] - model.weight[1]).norm(p=dual)
+    broken = torch.stack([model(adv).argmax(1) != y for adv in found])
+    needed = -margin(model, y)(x)
+    clear = ((needed - reach).abs() > 0.02 * reach)     # the last 2 % of the way may be missed
+    assert torch.equal(broken & clear, (needed < reach) & clear)
+    assert 0 < broken[0].sum() < broken[-1].sum()
+
+
+@pytest.mark.parametrize("kind", [Linf, L2])
+def test_the_result_is_inside_each_ball_and_the_box(kind):
+    x, y, balls = random_images(), torch.tensor([0, 1, 2, 1]), [kind(eps) for eps in EPS]
+    found = strong(lambda index: Smooth(), x, y, balls, starts=starts(x, balls[0]), steps=10, check=3, **CERTAIN)
+    for ball, adv in zip(balls, found, strict=True):
+        assert ((adv - x).flatten(1).norm(p=torch.inf if kind is Linf else 2, dim=1) <= ball.eps + 1e-12).all()
+        assert adv.min() >= 0 and adv.max() <= 1
+
+
+def test_an_image_broken_in_a_small_ball_is_carried_to_the_larger_ones(linear):
+    model, x, y = linear
+    attacked = []
+
+    def logits_fn_of(index):
+        attacked.append(index.tolist())
+        return model
+
+    found = strong(logits_fn_of, x, y, [Linf(0.1), Linf(0.2)], starts=starts(x, Linf(1)), steps=10, check=5, **CERTAIN)
+    first = model(found[0]).argmax(1) != y
+    assert first.any() and torch.equal(found[0][first], found[1][first])
+    assert attacked[0] == list(range(len(x))) and not set(attacked[-1]) & set(first.nonzero()[:, 0].tolist())
+
+
+def test_an_image_that_is_misread_already_is_not_attacked(linear):
+    model, x, y = linear
+    found = strong(lambda index: model, x, 1 - y, [Linf(0.1)], starts=starts(x, Linf(1)), **CERTAIN)
+    assert torch.equal(found[0], x)
+
+
+def test_eps_0_returns_x_exactly(linear):
+    model, x, y = linear
+    assert torch.equal(strong(lambda index: model, x, y, [Linf(0)], starts=starts(x, Linf(1)), **CERTAIN)[0], x)
+
+
+@pytest.mark.parametrize("parts", [[[i] for i in range(8)], [[0, 1, 2], [3, 4, 5, 6, 7]], [[7, 2, 5, 0], [1, 3, 4, 6]]])
+def test_cutting_the_work_into_other_units_gives_the_same_attack(parts):
+    x, balls, model = random_images(8), [Linf(eps) for eps in EPS], Smooth()
+    y = model(x).argmax(1)
+
+    def attack(images):
+        return strong(Noisy(model, 0.5, images).of, x[images], y[images], balls, starts=starts(x, Linf(1))[:, images],
+                      steps=12, check=4, draws=2, verdict_draws=5)
+
+    whole = attack(list(range(8)))
+    broken = torch.stack([model(adv).argmax(1) != y for adv in whole])
+    assert broken.any() and not broken.all()            # else nothing leaves the batch, or nothing stays
+    for images in parts:
+        torch.testing.assert_close(attack(images), whole[:, images], rtol=0, atol=1e-12)
+
+
+def test_averaging_and_majority_see_through_noise(linear):
+    model, x, y = linear
+    found = strong(Noisy(model, 0.3).of, x, y, [Linf(0.2)], starts=starts(x, Linf(1)), steps=20, check=10)[0]
+    exact = strong(lambda index: model, x, y, [Linf(0.2)], starts=starts(x, Linf(1)), steps=20, check=10, **CERTAIN)[0]
+    assert (margin(model, y)(found) - margin(model, y)(x)).mean() > 0
+    broken, within_reach = (model(adv).argmax(1) != y for adv in (found, exact))
+    assert (broken == within_reach).double().mean() > 0.8
+
+
+def test_misread_share_counts_calls(linear):
+    model, x, y = linear
+    answers = iter([y, 1 - y, 1 - y, y])
+    share = misread_share(lambda x: torch.nn.functional.one_hot(next(answers), 2).double(), x, y, 4)
+    assert (share == 0.5).all()

@@ -1,0 +1,114 @@
+"""The built book: no warning, no dead link, and, in a browser without network, moving pictures."""
+
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from lib.pages import __main__ as command
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [str(page.with_suffix(".html")) for page in command.listed()]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """The folder of the book's HTML, built as `make book` does but from a copy."""
+    folder = tmp_path_factory.mktemp("built")
+    command.lay_out(folder / "source")
+    tool = Path(sys.executable).with_name("jupyter-book")
+    done = subprocess.run([tool, "build", folder / "source", "--path-output", folder,
+                           "-W", "--keep-going", "-n", "--quiet"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return folder / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def soups(built) -> dict[Path, BeautifulSoup]:
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in built.rglob("*.html")
+            if "_static" not in path.parts}
+
+
+def test_every_page_is_built_and_the_front_leads_to_the_book(built):
+    assert [page for page in PAGES if not (built / page).exists()] == []
+    assert (built / "index.html").exists()
+
+
+def test_every_link_inside_the_book_resolves(built, soups):
+    dead = []
+    for path, soup in soups.items():
+        for node in soup.select("a[href], img[src], script[src], link[href]"):
+            link = urlsplit(node.get("href") or node.get("src"))
+            if link.scheme or link.netloc:
+                continue
+            target = (path.parent / unquote(link.path)).resolve() if link.path else path
+            anchored = not link.fragment or target not in soups or soups[target].find(id=unquote(link.fragment))
+            dead += [] if target.exists() and anchored else [f"{path.relative_to(built)}: {node.get('href') or node.get('src')}"]
+    assert dead == []
+
+
+def test_nothing_is_loaded_from_elsewhere(soups):
+    assert [str(node)[:200] for soup in soups.values() for node in soup.select("img[src], script[src], link[rel=stylesheet]")
+            if (node.get("href") or node.get("src")).startswith(("http:", "https:", "//"))] == []
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium that can resolve no name."""
+    import shutil
+
+    from selenium import webdriver
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome")
+    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,1000",
+                 "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+def opened(browser, path):
+    """Load a page and wait until its widgets, if any, are drawn."""
+    from selenium.webdriver.support.ui import WebDriverWait
+    browser.get(path.as_uri())
+    ready = ("return document.readyState == 'complete' && (!document.querySelector('script[type*=widget-view]') || "
+             "!!document.querySelector('.jupyter-widgets'))")
+    WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(ready))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_without_an_error_and_without_a_request(page, built, browser):
+    import json
+    from selenium.webdriver.support.ui import WebDriverWait
+    browser.get_log("browser"), browser.get_log("performance")
+    opened(browser, built / page)
+    if browser.execute_script("return !!document.querySelector('.math')"):
+        WebDriverWait(browser, 30).until(lambda d: d.execute_script("return !!document.querySelector('mjx-container')"))
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert [url for url in asked if url.startswith(("http:", "https:", "ws:", "wss:"))] == []
+    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", [page for page in PAGES if page.endswith("two_rings.html")])
+def test_moving_the_slider_changes_the_picture(page, built, browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
+    opened(browser, built / page)
+    frame = browser.find_element(By.CSS_SELECTOR, ".book-frame")
+    before = frame.screenshot_as_png
+    handle = browser.find_element(By.CSS_SELECTOR, ".widget-slider .noUi-handle")
+    for _ in range(2):
+        handle.send_keys(Keys.ARROW_RIGHT)
+    WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png != before)
+    for _ in range(2):
+        handle.send_keys(Keys.ARROW_LEFT)
+    WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png == before)

@@ -1,0 +1,29 @@
+"""Every page at profile smoke: from an empty results folder, without a download, in under 25 seconds."""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lib.pages import __main__ as command
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", command.notebooks(), ids=str)
+def test_a_page_runs_at_smoke(page, results, tmp_path):
+    offline = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
+    environment = {key: value for key, value in os.environ.items() if key != "BOOK_DATA"} | offline
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "lib.pages", "run", str(page), "--profile", "smoke", "--out", str(tmp_path)],
+                          cwd=ROOT, env=environment, capture_output=True, text=True)
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Profile smoke." in (tmp_path / page).read_text(encoding="utf-8")
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert min(wall, processor) < 25            # on a busy machine the clock measures the neighbours

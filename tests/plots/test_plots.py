@@ -1,0 +1,77 @@
+"""Figures: what they refuse, what they say when there are no rows, and that they leave no global state behind."""
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from lib import plots
+
+
+def rows(**columns) -> pd.DataFrame:
+    base = {"model": "GFZ", "attack": "pgd", "eps": 0.1, "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6}
+    return pd.DataFrame([base | columns])
+
+
+def words(figure) -> str:
+    return " ".join(text.get_text() for text in figure.findobj(mpl.text.Text))
+
+
+def test_no_rows_give_a_sentence_instead_of_an_error():
+    assert "no rows yet" in words(plots.accuracy_against_eps(rows()[:0]))
+    assert "no rows yet" in words(plots.detection_against(rows()))
+    assert "no rows yet" in words(plots.beside(rows(), rows(), "min_eps", "mean minimum eps"))
+
+
+def test_two_rows_for_one_mark_are_refused_by_name():
+    with pytest.raises(ValueError, match="several rows for .*GFZ"):
+        plots.accuracy_against_eps(pd.concat([rows(), rows(value=0.6)]))
+
+
+def test_a_model_without_a_look_is_refused_by_name():
+    with pytest.raises(ValueError, match="no colour is set for model 'XYZ'"):
+        plots.look("XYZ")
+
+
+def test_no_two_models_share_a_marker_or_a_colour():
+    colours, markers, _ = zip(*plots.LOOKS.values())
+    assert len(set(colours)) == len(set(markers)) == len(plots.LOOKS)
+
+
+def test_every_model_stands_out_from_the_ground_by_a_contrast_of_two_to_one_or_more():
+    def luminance(colour):
+        rgb = np.array(mpl.colors.to_rgb(colour))
+        return np.where(rgb <= 0.03928, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+    ground = luminance("#fbfaf6")
+    assert min((ground + 0.05) / (luminance(colour) + 0.05) for colour, _, _ in plots.LOOKS.values()) > 2
+
+
+def test_drawing_leaves_the_global_style_alone():
+    before = dict(mpl.rcParams)
+    plots.accuracy_against_eps(rows())
+    assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_a_figure_encodes_to_an_image_of_its_size(kind):
+    image = Image.open(io.BytesIO(plots.encode(plots.accuracy_against_eps(rows()), kind, dpi=50)))
+    assert image.format.lower() == kind and image.width == 320
+
+
+def test_a_grid_takes_bytes_and_fractions_and_leaves_a_gap_for_none():
+    images = [[np.zeros((4, 4)), np.full((4, 4), 255, np.uint8), None]]
+    figure = plots.grid(images, ["GFZ"], ["a", "b", "c"], captions=[["1", "2", "3"]], flagged=[[False, True, False]])
+    assert len(figure.axes) == 3 and [len(axis.images) for axis in figure.axes] == [1, 1, 0]
+
+
+def test_a_graph_has_one_arrow_for_each_parent():
+    class Chain:
+        z, y, x = "", "z", "zy"
+
+    figure = plots.factorisations({"GFZ": Chain})
+    arrows = [patch for patch in figure.axes[0].patches if isinstance(patch, mpl.patches.FancyArrowPatch)]
+    assert len(arrows) == 3

@@ -1,0 +1,42 @@
+"""Words and tables made from rows: intervals, missing values, and keys that fit too many rows."""
+
+import pandas as pd
+import pytest
+
+from lib import tables
+from lib.results import tidy
+
+
+@pytest.fixture
+def rows():
+    return tidy([{"model": "GFZ", "attack": "pgd", "metric": "accuracy", "value": 0.123, "low": 0.101, "high": 0.148, "n": 100},
+                 {"model": "GBZ", "attack": "pgd", "metric": "accuracy", "value": 0.5, "n": 100}])
+
+
+def test_a_row_is_said_with_its_interval(rows):
+    assert tables.say(rows, model="GFZ", interval=True) == "12.3 % (10.1 to 14.8)"
+    assert tables.say(rows, model="GBZ", interval=True) == "50.0 %"
+
+
+def test_a_missing_row_is_said_in_words(rows):
+    assert tables.say(rows, model="DFX") == "no rows yet"
+
+
+def test_keys_that_fit_two_rows_are_refused(rows):
+    with pytest.raises(LookupError, match="2 rows with"):
+        tables.say(rows, attack="pgd")
+
+
+def test_published_cells_without_our_row_stay_in_the_table(rows):
+    printed = tidy([{"model": m, "attack": "pgd", "value": v} for m, v in (("GFZ", 0.1), ("GFY", 0.2))])
+    table = tables.beside(rows, printed, ["attack", "model"])
+    assert table.loc[("pgd", "GFZ"), "difference"] == "+2.3 %"
+    assert table.loc[("pgd", "GFY"), "ours (95 %)"] == "no rows yet"
+
+
+def test_a_wide_table_keeps_the_order_asked_for(rows):
+    table = tables.wide(rows, "model", "attack", order=["GFZ", "GFY", "GBZ"])
+    assert list(table.index) == ["GFZ", "GBZ"] and table.loc["GFZ", "pgd"] == "12.3 %"
+    assert "no rows yet" in tables.wide(rows[:0], "model", "attack").to_string()
+    with pytest.raises(ValueError, match="several rows for"):
+        tables.wide(pd.concat([rows, rows]), "model", "attack")
