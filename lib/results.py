@@ -115,8 +115,8 @@ def select(rows: pd.DataFrame, **keys) -> pd.DataFrame:
             raise KeyError(f"{name!r} is no column of the rows; expected one of {COLUMNS}")
         values = wanted if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted]
         if name in NUMBERS:
-            near = [any(np.isclose(cell, float(v), rtol=1e-6) for v in values) for cell in rows[name]]
-            rows = rows[np.array(near, bool)]           # as an array: an empty list would select columns
+            wanted = np.array([float(v) for v in values])
+            rows = rows[np.isclose(rows[name].to_numpy(float)[:, None], wanted, rtol=1e-6).any(axis=1)]
         else:
             rows = rows[rows[name].isin([str(v) for v in values])]
     return rows

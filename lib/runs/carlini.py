@@ -8,7 +8,7 @@ from lib.attacks import carlini_wagner
 from lib.models import MODELS
 from lib.profiles import profile as profile_of
 from lib.runs import outcomes, units
-from lib.runs.victims import Victim, blocks, test_block
+from lib.runs.victims import Victim, blocks, first_images
 
 LEARNING_RATE = 0.01
 THUMBS = 10
@@ -17,7 +17,7 @@ THUMBS = 10
 def compute(model: str, seed: int, first: int, last: int, profile: str, results: Path | None, device: torch.device):
     """The record of one unit: every c on test images first <= i < last."""
     victim = Victim.load(model, profile, seed, device, results)
-    images, x, y, dataset = test_block(victim.profile, first, last)
+    images, x, y, dataset = first_images(victim.profile, first, last)
     steps, found = victim.profile.steps["cw"], []
     for start in range(0, len(images), victim.batch):
         part = slice(start, start + victim.batch)

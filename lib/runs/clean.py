@@ -9,7 +9,7 @@ from lib.models import MODELS, stream
 from lib.profiles import profile as profile_of
 from lib.runs import outcomes, units
 from lib.runs.training import dataset_of
-from lib.runs.victims import Victim, test_block
+from lib.runs.victims import Victim, first_images
 
 
 def fit_images(profile: str) -> np.ndarray:
@@ -22,7 +22,7 @@ def fit_images(profile: str) -> np.ndarray:
 def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
     """The record of one model: a prediction of every test and training image, repeated draws on the first test images."""
     victim = Victim.load(model, profile, seed, device, results)
-    images, x, y, dataset = test_block(victim.profile, 0, victim.profile.test_images)
+    images, x, y, dataset = first_images(victim.profile, 0, victim.profile.test_images)
     judged = victim.profile.judged_images
     chosen = fit_images(profile)
     train = victim.predict(dataset.train.images(chosen.tolist()), chosen.tolist(), "clean/train")[0]

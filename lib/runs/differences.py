@@ -50,14 +50,14 @@ def null_attack(group: Pooled, detector, shares=(0.05, 0.2, 0.5, 0.8, 0.95, 1.0)
     for share in shares:
         success = chance < share
         rows, classes = metrics.kl_index_fault(predicted, success)
-        wrong = detector.flags(scores[rows], torch.from_numpy(classes)).numpy()
+        wrong, every = detector.flags(scores[rows], torch.from_numpy(classes)).numpy(), np.ones(len(classes), bool)
         lines[f"{share:.0%}"] = {"right": metrics.detection_rates(flags, predicted, success)["macro"],
-                                 "published script": metrics.detection_rates(wrong, classes, np.ones(len(classes), bool))["macro"]}
+                                 "published script": metrics.detection_rates(wrong, classes, every)["macro"]}
     return pd.DataFrame(lines).T.rename_axis("declared successes")
 
 
 def softmax_gradient(margins: Float[Tensor, " margin"], classes: int = 10) -> pd.DataFrame:
-    """The float32 gradient of the cross-entropy with respect to the logits, at a given margin of the true class in nats.
+    """The float32 gradient of the cross-entropy with respect to the logits, where the true class leads by some nats.
 
     Columns: true class, each other class; what is exactly 0 is lost to a sign attack.
     """
@@ -84,8 +84,8 @@ def margins(groups: list[Pooled]) -> dict[str, np.ndarray]:
 def same_images(groups: dict[str, Pooled], eps: float) -> pd.DataFrame:
     """Accuracy of one model under several attacks at one eps, on the images that all of them got.
 
-    groups: name -> outcomes. The first is compared with the others: columns accuracy, less than the first (mean and 95 %
-    interval of the paired difference, positive where the attack is stronger), n.
+    groups: name -> outcomes. The first is compared with the others. Columns: accuracy; gain, low, high: how much less
+    than the first, paired, with 95 % interval; n.
     """
     common = sorted(set.intersection(*(set(g["index"].tolist()) for g in groups.values())))
     right = {}
@@ -94,13 +94,13 @@ def same_images(groups: dict[str, Pooled], eps: float) -> pd.DataFrame:
         order = order[np.argsort(group["index"][order])]
         right[name] = metrics.correct(group["predictions"][cell_at(group, eps)], group["label"])[order]
     first = next(iter(right.values()))
-    lines = {name: {"accuracy": float(share.mean()), **dict(zip(("gain", "low", "high"), metrics.paired_difference(first, share))),
-                    "n": len(common)} for name, share in right.items()}
-    return pd.DataFrame(lines).T
+    lines = {name: (share.mean(), *metrics.paired_difference(first, share), len(common))
+             for name, share in right.items()}
+    return pd.DataFrame(lines, index=["accuracy", "gain", "low", "high", "n"]).T
 
 
 def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"), radii=(0.1, 0.2, 0.3)) -> pd.DataFrame:
-    """Accuracy of each model under several attacks on the same images: a line for each model and eps that all of them have.
+    """Accuracy of each model under several attacks on the same images: a line for each model and eps that all have.
 
     Columns: the attacks; drop, low, high: how much the strongest takes off the first, paired, with 95 % interval; n.
     """
@@ -111,16 +111,16 @@ def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"),
             if all(any(np.isclose(cell["eps"], eps) for cell in g.settings["cells"]) for g in found.values()):
                 same = same_images(found, eps)
                 worst = same.loc[same.gain.idxmax()]
-                lines[name, f"{eps:g}"] = same.accuracy.to_dict() | {"drop": worst.gain, "low": worst.low, "high": worst.high,
-                                                                     "n": int(worst.n)}
+                lines[name, f"{eps:g}"] = same.accuracy.to_dict() | {
+                    "drop": worst.gain, "low": worst.low, "high": worst.high, "n": worst.n}
     return pd.DataFrame(lines).T.rename_axis(["model", "eps"]) if lines else pd.DataFrame()
 
 
 def verdict_rules(group: Pooled) -> pd.DataFrame:
     """One attack judged in five ways from the same draws: a line a cell.
 
-    Columns (accuracies): right in every draw, mean over draws, majority (wrong in fewer than 6 of 10), right in any draw;
-    and draws disagree: the share of images whose draws do not all give one class.
+    Columns (accuracies): right in every draw, mean of the draws, majority (wrong in fewer than 6 of 10), right in any
+    draw; and draws disagree: the share of images whose draws do not all give one class.
     """
     right = group["predictions"] == group["label"][:, None]
     return pd.DataFrame({

@@ -33,14 +33,16 @@ class OnAttacked(nn.Module):
         """In nats, (batch). noise: keyed by the update."""
         eps = self.eps * min(1.0, (noise.step + 1) / (0.3 * self.updates))
         start = eps * (2 * noise.uniform(*x.shape[1:]).to(x) - 1)
-        x_adv = pgd(cross_entropy(self.net, y), x, Linf(eps), steps=self.steps, step_size=2.5 * eps / self.steps, start=start)
+        x_adv = pgd(cross_entropy(self.net, y), x, Linf(eps), steps=self.steps, step_size=2.5 * eps / self.steps,
+                    start=start)
         return -F.cross_entropy(self.net(x_adv), y, reduction="none")
 
 
 def network(kind: str, profile: str, seed: int, device: torch.device, results: Path | None = None) -> CNN:
     """The "plain" or the "robust" network, trained where there are no weights yet (the robust one: some minutes)."""
     path = checkpoint("CNN", profile, seed, kind, results)
-    dataset, settings = data.load(profile_of(profile).dataset), {"model": "CNN", "variant": kind, "seed": seed, "profile": profile}
+    dataset = data.load(profile_of(profile).dataset)
+    settings = {"model": "CNN", "variant": kind, "seed": seed, "profile": profile}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = CNN(dataset.shape, len(dataset.classes)).to(device)

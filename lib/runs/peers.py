@@ -1,8 +1,9 @@
 """The same attacks by torchattacks 3.5.1 and foolbox 3.3.4, as functions from images to adversarial images.
 
 Both are wanted by the referee and the tests alone: requirements-test.txt installs them. Their settings are named here
-as ours are. torchattacks has a CW, but it is no peer on MNIST: its arctanh is infinite at black and white pixels, which
-then never move, and it takes 0 for the best other logit where all other logits are negative.
+as ours are. Two of their attacks are other algorithms, and left out: torchattacks' CW, whose arctanh is infinite at
+black and white pixels, which then never move, and which takes 0 for the best other logit where all others are negative;
+and foolbox's momentum method, which adds up gradients without dividing each by its size.
 """
 
 from collections.abc import Callable
@@ -27,12 +28,11 @@ def by_torchattacks(model: nn.Module, x: Tensor, y: Tensor, attack: str, *, eps:
 
 def by_foolbox(model: nn.Module, x: Tensor, y: Tensor, attack: str, *, eps: float, steps: int, step_size: float,
                seed: int = 0) -> Tensor:
-    """fgsm, pgd (from a random start, clipped to the box) or mim in the l-infinity ball of radius eps."""
+    """fgsm or pgd (from a random start, clipped to the box) in the l-infinity ball of radius eps."""
     peer = _library("foolbox")
-    settings = {"abs_stepsize": step_size, "steps": steps}
     made = {"fgsm": lambda: peer.attacks.LinfFastGradientAttack(),
-            "pgd": lambda: peer.attacks.LinfProjectedGradientDescentAttack(**settings, random_start=True),
-            "mim": lambda: peer.attacks.LinfMomentumIterativeFastGradientMethod(**settings, momentum=1.0)}[attack]()
+            "pgd": lambda: peer.attacks.LinfProjectedGradientDescentAttack(
+                abs_stepsize=step_size, steps=steps, random_start=True)}[attack]()
     return _seeded(lambda: made(_bounded(peer, model), x, y, epsilons=eps)[1], seed)
 
 

@@ -44,8 +44,11 @@ def reconstructions(model: DeepBayes, x: Tensor, y: Tensor) -> Tensor:
 
 
 def thumbnails(experiment: str, model: str, attack: str, profile: str, seed: int, results: Path | None = None):
-    """Stored adversarial images of the first block, or None: (settings' cells, pictures (cell, image, H, W) uint8, labels,
-    classes seen in the fresh draws (cell, image, draw))."""
+    """Stored adversarial images of the first block, or None if there are none.
+
+    Returns the settings of the cells, pictures (cell, image, H, W) uint8, labels (image), and the classes seen in the
+    fresh draws (cell, image, draw).
+    """
     folder = Path(results or RESULTS) / profile / experiment
     paths = sorted(folder.glob(f"{model}_{attack}_seed{seed}_00000-*.npz"))
     record = read_record(paths[0]) if paths else None
@@ -56,8 +59,9 @@ def thumbnails(experiment: str, model: str, attack: str, profile: str, seed: int
             record["predictions"][:, :pictures.shape[1]])
 
 
-def examples(experiment: str, models, attack: str, profile: str, seed: int, image: int = 0, results: Path | None = None) -> dict:
-    """Arguments of `plots.grid`: one stored image under an attack, a row for each model that has pictures, a column a cell.
+def examples(experiment: str, models, attack: str, profile: str, seed: int, image: int = 0,
+             results: Path | None = None) -> dict:
+    """Arguments of `plots.grid`: one stored image under an attack, a row for each model with pictures, a column a cell.
 
     The caption is the class seen in the first fresh draw; frames mark wrong ones. Raises IndexError naming how many
     images are stored if `image` is not among them.
@@ -71,10 +75,12 @@ def examples(experiment: str, models, attack: str, profile: str, seed: int, imag
     return {"images": [list(pictures[:, image]) for _, pictures, _, _ in found.values()], "rows": list(found),
             "columns": [cell.get("variant") or f"eps {cell['eps']:g}" for cell in cells],
             "captions": [[str(draws[0]) for draws in seen[:, image]] for *_, seen in found.values()],
-            "flagged": [[draws[0] != labels[image] for draws in seen[:, image]] for _, _, labels, seen in found.values()]}
+            "flagged": [[draws[0] != labels[image] for draws in seen[:, image]]
+                        for _, _, labels, seen in found.values()]}
 
 
-def ambiguous(models, x: Tensor, y: Tensor, profile: str, seed: int, variant: str = "c=10", results: Path | None = None) -> dict:
+def ambiguous(models, x: Tensor, y: Tensor, profile: str, seed: int, variant: str = "c=10",
+              results: Path | None = None) -> dict:
     """Arguments of `plots.grid`: clean images, then what CW made of them, a row for each model that has pictures.
 
     x, y: the first test images and labels. The caption is the vote of the fresh draws; frames mark images on which the
@@ -87,7 +93,8 @@ def ambiguous(models, x: Tensor, y: Tensor, profile: str, seed: int, variant: st
     for name, (cells, pictures, _, seen) in found.items():
         at = [cell["variant"] for cell in cells].index(variant)
         draws = seen[at, :count]
-        rows[name] = (list(pictures[at, :count]), [str(np.bincount(d).argmax()) for d in draws], [len(set(d)) > 1 for d in draws])
+        rows[name] = (list(pictures[at, :count]), [str(np.bincount(d).argmax()) for d in draws],
+                      [len(set(d)) > 1 for d in draws])
     images, captions, flagged = ([row[i] for row in rows.values()] for i in range(3))
     return {"images": images, "rows": list(rows), "columns": [str(int(c)) for c in y[:count]], "captions": captions,
             "flagged": flagged}

@@ -10,7 +10,7 @@ from lib.results import RESULTS, read_record, read_rows, select, tidy
 from lib.runs.outcomes import clean_path
 from lib.runs.training import checkpoint
 from lib.runs.units import device_of
-from lib.runs.victims import Victim, test_block
+from lib.runs.victims import Victim, first_images
 
 READING = "laptop"                  # the profile whose rows are committed: hours of work that no page starts by itself
 
@@ -29,7 +29,7 @@ def rows_of(experiment: Callable, profile: str, seed: int, device: str, fresh: b
 
 
 def spot_check(models, profile: str, seed: int, device: str, images: int = 4, results: Path | None = None) -> str:
-    """Predict the first test images again with the weights and noise of the record: one line that says whether they agree.
+    """Predict the first test images again with the weights and noise of the record: one line says if they agree.
 
     Log joints must agree to 0.05 nats and one in a thousand: other machines add in another order.
     """
@@ -38,9 +38,11 @@ def spot_check(models, profile: str, seed: int, device: str, images: int = 4, re
         path = clean_path(name, profile, seed, results)
         if path.exists() and checkpoint(name, profile, seed, results=results).exists():
             victim = Victim.load(name, profile, seed, device_of(device), results)
-            index, x, _, _ = test_block(victim.profile, 0, images)
+            index, x, _, _ = first_images(victim.profile, 0, images)
             again, stored = victim.predict(x, index, "clean/test")[0], read_record(path)["test_log_joint"][:images]
             (checked if np.allclose(again, stored, rtol=1e-3, atol=0.05) else wrong).append(name)
     if wrong:
         return f"Recomputed predictions DIFFER from the record: {', '.join(wrong)}."
-    return f"{images} images recomputed, in agreement with their record: {', '.join(checked) or 'no weights are here yet'}."
+    if not checked:
+        return "Nothing to recompute: there are no weights with a record yet."
+    return f"{images} images recomputed, in agreement with their record: {', '.join(checked)}."

@@ -1,11 +1,12 @@
-"""Are our attacks as strong as others'? The same attacks by torchattacks and foolbox, and AutoAttack beside our strong one.
+"""Our attacks beside the same ones of torchattacks and foolbox, and our strong protocol beside AutoAttack.
 
 The victims are two small networks, one trained plainly and one on PGD images, and GFZ and GBZ with their noise held
-fixed (one set of draws for all images and calls), since AutoAttack is made for deterministic classifiers. `variant` of a
-row says whose attack it is: ours, torchattacks or foolbox. Needs requirements-test.txt.
+fixed (one set of draws for all images and calls), since AutoAttack is made for deterministic classifiers. `variant` of
+a row says whose attack it is: ours, torchattacks or foolbox. Needs requirements-test.txt.
 Command: python -m lib.runs.referee --profile laptop
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,31 +21,36 @@ from lib.results import Record
 from lib.runs import peers, units
 from lib.runs.networks import network
 from lib.runs.outcomes import pooled
-from lib.runs.victims import Victim, blocks, test_block, unit_starts
+from lib.runs.victims import Victim, blocks, first_images, unit_starts
 
-EPS = 0.25                              # about two thirds of the images survive here on the robust network
+EPS = {"fgsm": 0.35, "pgd": 0.25, "mim": 0.25, "strong": 0.25}     # where about half of the images survive
 STEPS, STEP_SIZE = {"fgsm": 1, "pgd": 40, "mim": 100}, 0.01
-CONSTANT, CW_STEPS, LEARNING_RATE = 1.0, 1000, 0.01
+CONSTANT, CW_STEPS, LEARNING_RATE, CW_IMAGES = 3.0, 1000, 0.01, 100
 FIXED = ("GFZ", "GBZ")
 FIXED_EPS = 0.1
 CERTAIN = {"draws": 1, "verdict_draws": 1}          # for a classifier without noise
 
 
-def compare(net: CNN, x: Tensor, y: Tensor, attack: str, eps: float = EPS) -> dict[str, Tensor]:
-    """Adversarial images of one published attack at equal settings, by whose it is: ours, torchattacks, foolbox."""
+def compare(net: CNN, x: Tensor, y: Tensor, attack: str) -> dict[str, Tensor]:
+    """Adversarial images of one published attack at equal settings, by whose it is: ours, torchattacks, foolbox.
+
+    PGD starts from the same random numbers in all three; the others clip them to the box, and ours does not, as published.
+    """
     if attack == "cw":
         return {"ours": carlini_wagner(net, x, y, c=CONSTANT, steps=CW_STEPS, lr=LEARNING_RATE),
                 "foolbox": peers.cw_by_foolbox(net, x, y, c=CONSTANT, steps=CW_STEPS, lr=LEARNING_RATE)}
+    eps = EPS[attack]
     loss_fn, ball = cross_entropy(net, y), Linf(eps)
     settings = {"steps": STEPS[attack], "step_size": STEP_SIZE}
+    start = ball.random_start(x, torch.Generator().manual_seed(0))
     ours = {"fgsm": lambda: fgsm(loss_fn, x, ball),
-            "pgd": lambda: pgd(loss_fn, x, ball, **settings, start=eps * unit_starts(x, range(len(x)), "referee/start", 0)),
+            "pgd": lambda: pgd(loss_fn, x, ball, **settings, start=start),
             "mim": lambda: mim(loss_fn, x, ball, **settings)}[attack]()
-    return {"ours": ours, "torchattacks": peers.by_torchattacks(net, x, y, attack, eps=eps, **settings),
-            "foolbox": peers.by_foolbox(net, x, y, attack, eps=eps, **settings)}
+    theirs = {"torchattacks": peers.by_torchattacks} | ({"foolbox": peers.by_foolbox} if attack != "mim" else {})
+    return {"ours": ours} | {name: by(net, x, y, attack, eps=eps, **settings) for name, by in theirs.items()}
 
 
-def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS, *, images: range | None = None,
+def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS["strong"], *, images: range | None = None,
                    steps: int = 100, restarts: int = 2, **settings) -> dict[str, Tensor]:
     """Adversarial images of our strong protocol and of AutoAttack (`settings` as in `peers.autoattack`).
 
@@ -52,12 +58,12 @@ def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS, *, im
     """
     images = images or range(len(x))
     starts = torch.stack([unit_starts(x, images, "referee/strong", 0, r) for r in range(restarts)])
-    ours = strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, check=max(1, steps // 4), **CERTAIN)[0]
-    return {"ours": ours, "torchattacks": peers.autoattack(net, x, y, eps, steps=steps, **settings)}
+    ours = strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, check=max(1, steps // 4), **CERTAIN)
+    return {"ours": ours[0], "torchattacks": peers.autoattack(net, x, y, eps, steps=steps, **settings)}
 
 
 class FixedNoise(nn.Module):
-    """A deep Bayes classifier that uses one set of draws for all images and calls: deterministic, as AutoAttack needs."""
+    """A deep Bayes classifier with one set of draws for all images and calls: deterministic, as AutoAttack needs it."""
 
     def __init__(self, victim: Victim, dtype: str):
         super().__init__()
@@ -73,29 +79,27 @@ class FixedNoise(nn.Module):
 def on_network(attack: str, profile: str, seed: int, results: Path | None, device: torch.device) -> tuple[dict, dict]:
     """The record of one attack on the robust network, by each library."""
     sizes = profile_of(profile)
-    images, x, y, dataset = test_block(sizes, 0, sizes.images_for("referee", "CNN"))
+    n = sizes.images_for("referee", "CNN")
+    images, x, y, dataset = first_images(sizes, 0, min(n, CW_IMAGES) if attack == "cw" else n)
     net, x, y = network("robust", profile, seed, device, results), x.to(device), y.to(device)
     if attack == "strong":
         steps = sizes.steps["strong"]
-        found = {"clean": x} | compare_strong(net, x, y, steps=steps, restarts=sizes.restarts, seed=seed,
-                                              queries=5000 if profile != "smoke" else 10)
-        cells = [{"attack": "clean"}, _ours(EPS, steps, sizes.restarts), _autoattack(EPS, steps, peers.STANDARD, 9)]
+        found = compare_strong(net, x, y, steps=steps, restarts=sizes.restarts, seed=seed,
+                               queries=5000 if profile != "smoke" else 10)
+        cells = [_ours(EPS["strong"], steps, sizes.restarts), _autoattack(EPS["strong"], steps, peers.STANDARD, 9)]
     else:
         found = compare(net, x, y, attack)
-        steps = CW_STEPS if attack == "cw" else STEPS[attack]
-        cell = {"attack": attack, "norm": "linf", "eps": EPS, "steps": steps, "loss": "cross-entropy", "restarts": 1,
-                "step_size": EPS if attack == "fgsm" else STEP_SIZE, "draws": 1}
-        if attack == "cw":
-            cell |= {"norm": "l2", "eps": None, "step_size": LEARNING_RATE, "loss": f"margin, c={CONSTANT:g}"}
-        cells = [cell | {"variant": name} for name in found]
-    return _arrays(net, list(found.values()), x, y, images), _settings("CNN-robust", attack, profile, seed, dataset, cells)
+        cells = [_published(attack) | {"variant": name} for name in found]
+    settings = _settings("CNN-robust", attack, profile, seed, dataset, cells)
+    return _arrays(net, found.values(), x, y, images), settings
 
 
 def on_clean(kind: str, profile: str, seed: int, results: Path | None, device: torch.device) -> tuple[dict, dict]:
     """The record of the clean test images of one network."""
-    images, x, y, dataset = test_block(profile_of(profile), 0, profile_of(profile).test_images)
+    images, x, y, dataset = first_images(profile_of(profile), 0, profile_of(profile).test_images)
     net, x, y = network(kind, profile, seed, device, results), x.to(device), y.to(device)
-    return _arrays(net, [x], x, y, images), _settings(f"CNN-{kind}", "clean", profile, seed, dataset, [{"attack": "clean"}])
+    settings = _settings(f"CNN-{kind}", "clean", profile, seed, dataset, [{"attack": "clean"}])
+    return _arrays(net, [x], x, y, images), settings
 
 
 def on_fixed(model: str, first: int, last: int, profile: str, seed: int, results: Path | None,
@@ -106,21 +110,27 @@ def on_fixed(model: str, first: int, last: int, profile: str, seed: int, results
     would cost 1,900 gradients and 5,000 predictions otherwise.
     """
     victim = Victim.load(model, profile, seed, device, results)
-    images, x, y, dataset = test_block(victim.profile, first, last)
+    images, x, y, dataset = first_images(victim.profile, first, last)
     x, y, steps, restarts = x.to(device), y.to(device), victim.profile.steps["strong"], victim.profile.restarts
-    whole = profile == "paper"
-    parts, targets = (peers.STANDARD, 9) if whole else (peers.APGD, 3)
+    parts, targets = (peers.STANDARD, 9) if profile == "paper" else (peers.APGD, 3)
     found = {"clean": x} | compare_strong(FixedNoise(victim, victim.profile.dtype), x, y, FIXED_EPS, images=images,
                                           steps=steps, restarts=restarts, parts=parts, targets=targets, seed=seed)
     cells = [{"attack": "clean"}, _ours(FIXED_EPS, steps, restarts), _autoattack(FIXED_EPS, steps, parts, targets)]
-    judge = FixedNoise(victim, "float32")
-    return (_arrays(judge, list(found.values()), x, y, images),
-            _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype, "variant": "fixed-noise"})
+    settings = _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype}
+    return _arrays(FixedNoise(victim, "float32"), found.values(), x, y, images), settings
+
+
+def _published(attack: str) -> dict:
+    common = {"attack": attack, "restarts": 1, "draws": 1}
+    if attack == "cw":
+        return common | {"norm": "l2", "steps": CW_STEPS, "step_size": LEARNING_RATE, "loss": f"margin, c={CONSTANT:g}"}
+    return common | {"norm": "linf", "eps": EPS[attack], "steps": STEPS[attack], "loss": "cross-entropy",
+                     "step_size": EPS[attack] if attack == "fgsm" else STEP_SIZE}
 
 
 def _ours(eps: float, steps: int, restarts: int) -> dict:
-    return {"attack": "pgd", "variant": "ours", "norm": "linf", "eps": eps, "steps": steps, "step_size": 2.5 * eps / steps,
-            "loss": "margin", "restarts": restarts, "draws": 1}
+    return {"attack": "pgd", "variant": "ours", "norm": "linf", "eps": eps, "steps": steps,
+            "step_size": 2.5 * eps / steps, "loss": "margin", "restarts": restarts, "draws": 1}
 
 
 def _autoattack(eps: float, steps: int, parts: tuple[str, ...], targets: int) -> dict:
@@ -129,10 +139,12 @@ def _autoattack(eps: float, steps: int, parts: tuple[str, ...], targets: int) ->
 
 
 @torch.no_grad()
-def _arrays(net: nn.Module, found: list[Tensor], x: Tensor, y: Tensor, images) -> dict[str, np.ndarray]:
-    delta = torch.stack([(x_adv - x).flatten(1) for x_adv in found]).cpu()
+def _arrays(net: nn.Module, found: Iterable[Tensor], x: Tensor, y: Tensor, images) -> dict[str, np.ndarray]:
+    found = torch.stack(list(found))
+    delta = (found - x).flatten(2).cpu()
+    predictions = torch.stack([net(x_adv).argmax(1) for x_adv in found])[..., None]
     return {"index": np.asarray(images, np.int32), "label": y.cpu().numpy().astype(np.int8),
-            "predictions": torch.stack([net(x_adv).argmax(1) for x_adv in found])[..., None].cpu().numpy().astype(np.int8),
+            "predictions": predictions.cpu().numpy().astype(np.int8),
             "l2": delta.norm(dim=2).numpy(), "linf": delta.abs().amax(2).numpy()}
 
 
@@ -146,16 +158,18 @@ def summarise(records: list[Record]) -> list[dict]:
     """Accuracy of every cell, and over its successes (images read correctly before, wrongly after) the mean l2."""
     rows = []
     for group in pooled(records):
-        key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile", "protocol",
-                                              "commit", "device", "dtype", "torch", "data", "seconds")}
+        key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile",
+                                              "protocol", "commit", "device", "dtype", "torch", "data", "seconds")}
         for cell, predicted, l2 in zip(group.settings["cells"], group["predictions"][..., 0], group["l2"]):
             right = predicted == group["label"]
             low, high = metrics.wilson(right.mean(), len(right))
-            rows.append(key | cell | {"metric": "accuracy", "value": right.mean(), "low": low, "high": high, "n": len(right)})
+            rows.append(key | cell | {"metric": "accuracy", "value": right.mean(), "low": low, "high": high,
+                                      "n": len(right)})
             moved = ~right & (l2 > 1e-4)
             if cell["attack"] != "clean" and moved.any():
                 mean, low, high = metrics.mean_interval(l2[moved])
-                rows.append(key | cell | {"metric": "l2", "value": mean, "low": low, "high": high, "n": int(moved.sum())})
+                rows.append(key | cell | {"metric": "l2", "value": mean, "low": low, "high": high,
+                                          "n": int(moved.sum())})
     return rows
 
 
@@ -165,13 +179,14 @@ def referee(profile: str = "laptop", seed: int = 0, device: str = "auto", result
     common = (profile, seed, results)
     todo = [units.Unit(f"CNN-{kind}_clean_seed{seed}", lambda device, kind=kind: on_clean(kind, *common, device))
             for kind in ("plain", "robust")]
-    todo += [units.Unit(f"CNN-robust_{attack}_seed{seed}", lambda device, attack=attack: on_network(attack, *common, device))
+    todo += [units.Unit(f"CNN-robust_{attack}_seed{seed}",
+                        lambda device, attack=attack: on_network(attack, *common, device))
              for attack in (*STEPS, "cw", "strong")]
     todo += [units.Unit(f"{model}_strong_seed{seed}_{first:05d}-{last:05d}",
                         lambda device, job=(model, first, last): on_fixed(*job, *common, device))
              for model in FIXED for first, last in blocks(profile_of(profile), "referee", model)]
-    return units.ensure("referee", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only,
-                        seed=seed)
+    return units.ensure("referee", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
+                        only=only, seed=seed)
 
 
 if __name__ == "__main__":

@@ -72,8 +72,9 @@ def fit(rings: Rings, points: Float[Tensor, "point 2"], labels: Int64[Tensor, " 
     return {name: detector.fit(scores, labels, fpr=fpr, rule=rule) for name, detector in DETECTORS.items()}
 
 
-def flags(fitted: dict, log_joint: Float[Tensor, "point class"], label: int | None = None) -> dict[str, Bool[Tensor, " point"]]:
-    """What each detector, and each union of them, rejects. label: the class assigned by hand, None for the predicted one."""
+def flags(fitted: dict, log_joint: Float[Tensor, "point class"],
+          label: int | None = None) -> dict[str, Bool[Tensor, " point"]]:
+    """What each detector, and each union of them, rejects. label: assigned by hand, None for the predicted class."""
     predicted = log_joint.argmax(1) if label is None else torch.full((len(log_joint),), label)
     single = {name: detector.flags(log_joint, predicted) for name, detector in fitted.items()}
     return single | {name: torch.stack([single[part] for part in parts]).any(0) for name, parts in UNIONS.items()}
@@ -109,7 +110,8 @@ def divergence_curves(fitted: dict, label: int = 0, reach: float = 70.0) -> tupl
     scores = torch.zeros(len(margin), 2, dtype=torch.float64)
     scores[:, label] = margin
     predicted = torch.full((len(margin),), label)
-    return margin, {name: fitted[name].score(scores, predicted) / fitted[name].thresholds[label] for name in ("kl", "tv")}
+    return margin, {name: fitted[name].score(scores, predicted) / fitted[name].thresholds[label]
+                    for name in ("kl", "tv")}
 
 
 def regions(rings: Rings, points: Float[Tensor, "point 2"]) -> dict[str, Bool[Tensor, " point"]]:
@@ -119,8 +121,13 @@ def regions(rings: Rings, points: Float[Tensor, "point 2"]) -> dict[str, Bool[Te
     beyond 3 sigma of the other. uncertain: the better class has less than 90 % of the probability.
     """
     near, off = rings.distance(points) < rings.sigma, rings.distance(points) > 3 * rings.sigma
-    return {"far": off.all(1), "crossing": near.all(1), "ring 0": near[:, 0] & off[:, 1], "ring 1": near[:, 1] & off[:, 0],
-            "uncertain": rings.log_joint(points).softmax(1).amax(1) < SURE}
+    return {"far": off.all(1), "crossing": near.all(1),
+            "ring 0": near[:, 0] & off[:, 1], "ring 1": near[:, 1] & off[:, 0], "uncertain": uncertain(rings, points)}
+
+
+def uncertain(rings: Rings, points: Float[Tensor, "point 2"]) -> Bool[Tensor, " point"]:
+    """Where the better class has less than 90 % of the probability."""
+    return rings.log_joint(points).softmax(1).amax(1) < SURE
 
 
 def should_reject(rings: Rings, points: Float[Tensor, "point 2"], fpr: float = FPR) -> Bool[Tensor, " point"]:
@@ -129,8 +136,7 @@ def should_reject(rings: Rings, points: Float[Tensor, "point 2"], fpr: float = F
     far: the nearest ring is farther than all but the share `fpr` of its own points are.
     """
     reach = rings.sigma * math.sqrt(2) * torch.erfinv(torch.tensor(1 - fpr)).item()
-    sure = rings.log_joint(points).softmax(1).amax(1)
-    return (rings.distance(points).amin(1) > reach) | (sure < SURE)
+    return (rings.distance(points).amin(1) > reach) | uncertain(rings, points)
 
 
 def region_rows(rings: Rings, fitted: dict) -> list[dict]:

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from lib.profiles import profile as profile_of
 from lib.results import RESULTS, ROOT, Record, read_rows, rows_from, select, write_record, write_rows
 
 
@@ -75,10 +76,12 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
            seed: int | None = None) -> pd.DataFrame:
     """Compute the units whose record is missing, bring the rows up to date, and return them.
 
-    results: the folder of all profiles (default: the committed one). seed: return the rows of this training seed alone. fresh: compute every unit again. only: compute
-    just this unit. A unit that another process is at work on is waited for, not computed twice. Raises ValueError for
-    an unknown unit or device before any work.
+    results: the folder of all profiles (default: the committed one). fresh: compute every unit again. only: compute
+    just this unit. seed: return the rows of this training seed alone. A unit that another process is at work on is
+    waited for, not computed twice. Raises ValueError for
+    an unknown profile, unit or device before any work.
     """
+    profile_of(profile)
     target, units = device_of(device), list(units)
     commit()
     folder = Path(results or RESULTS) / profile / experiment

@@ -76,7 +76,7 @@ def unit_starts(x: Tensor, images: Sequence[int], purpose: str, seed: int, resta
     return (2 * torch.from_numpy(np.stack(draws)) - 1).to(x)
 
 
-def test_block(profile: Profile, first: int, last: int) -> tuple[list[int], Tensor, Tensor, data.Dataset]:
+def first_images(profile: Profile, first: int, last: int) -> tuple[list[int], Tensor, Tensor, data.Dataset]:
     """Indices, images and labels of test images first <= i < last: the first ones of the test set, unselected."""
     dataset = dataset_of(profile.name)
     images = list(range(first, min(last, len(dataset.test))))

@@ -10,7 +10,7 @@ from lib.models import MODELS
 from lib.profiles import Profile
 from lib.profiles import profile as profile_of
 from lib.runs import outcomes, units
-from lib.runs.victims import Victim, blocks, test_block, unit_starts
+from lib.runs.victims import Victim, blocks, first_images, unit_starts
 
 ATTACKS = ("fgsm", "pgd", "mim")
 STEP_SIZE = 0.01                    # published, whatever eps is
@@ -67,7 +67,7 @@ def compute(model: str, attack: str, seed: int, first: int, last: int, profile: 
             device: torch.device) -> tuple[dict, dict]:
     """The record of one unit: one attack on one model, on test images first <= i < last."""
     victim = Victim.load(model, profile, seed, device, results)
-    images, x, y, dataset = test_block(victim.profile, first, last)
+    images, x, y, dataset = first_images(victim.profile, first, last)
     settings = cells(victim.profile, attack)
     dtype, protocol = victim.profile.dtype, "strong" if attack == "strong" else "published"
     found, zero = [], []

@@ -1,0 +1,65 @@
+"""Does it matter that attack gradients are taken in bfloat16? The same PGD with float32 gradients, both judged in float32."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib import metrics
+from lib.profiles import profile as profile_of
+from lib.results import RESULTS, read_record
+from lib.runs import outcomes, units
+from lib.runs.victims import Victim, first_images
+from lib.runs.whitebox import cells, published_attack
+
+MODELS = ("GFZ", "GBZ", "DFX")
+IMAGES = 20                                 # the first of those that `whitebox` attacks
+
+
+def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
+    """The record of one model: PGD at the smallest eps of the grid, with the start, noise and judge of `whitebox`."""
+    victim = Victim.load(model, profile, seed, device, results)
+    count = min(IMAGES, victim.profile.images_for("pgd", model))
+    images, x, y, dataset = first_images(victim.profile, 0, count)
+    cell, found = cells(victim.profile, "pgd")[0], []
+    for start in range(0, len(images), victim.batch):
+        part = slice(start, start + victim.batch)
+        found.append(published_attack(victim, "pgd", cell["eps"], x[part].to(device), y[part].to(device), images[part],
+                                      "float32").cpu())
+    arrays = outcomes.judged(victim, torch.cat(found)[None], x, y, images, "judge/pgd")
+    return arrays, {"experiment": "precision", "dataset": dataset.name, "model": model, "variant": "float32 gradients",
+                    "attack": "pgd", "protocol": "published", "seed": seed, "attack_seed": seed, "profile": profile,
+                    "cells": [cell], "dtype": "float32", "data": dataset.source}
+
+
+def precision(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+              fresh: bool = False, only: str | None = None):
+    """Rows of PGD with float32 gradients, to lay beside those of `whitebox`."""
+    todo = [units.Unit(f"{model}_pgd_seed{seed}", lambda device, model=model: compute(model, seed, profile, results, device))
+            for model in MODELS]
+    return units.ensure("precision", todo, outcomes.summariser(profile, results), profile=profile, device=device,
+                        results=results, fresh=fresh, only=only, seed=seed)
+
+
+def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFrame:
+    """Accuracy under both kinds of gradient on the same images, and the paired difference with its 95 % interval."""
+    lines, folder = [], Path(results or RESULTS) / profile
+    for path in sorted((folder / "precision").glob(f"*_seed{seed}.npz")):
+        exact = read_record(path)
+        model = exact.settings["model"]
+        coarse = outcomes.pooled([read_record(p) for p in (folder / "whitebox").glob(f"{model}_pgd_seed{seed}_*.npz")])
+        if not coarse:
+            continue
+        shared = np.isin(coarse[0]["index"], exact["index"])
+        right = [metrics.correct(exact["predictions"][0], exact["label"]),
+                 metrics.correct(coarse[0]["predictions"][0], coarse[0]["label"])[shared]]
+        right[0] = right[0][np.isin(exact["index"], coarse[0]["index"])]
+        difference, low, high = metrics.paired_difference(*right)
+        lines.append({"model": model, "eps": exact.settings["cells"][0]["eps"], "float32": right[0].mean(),
+                      "bfloat16": right[1].mean(), "difference": difference, "low": low, "high": high, "n": len(right[0])})
+    return pd.DataFrame(lines, columns=["model", "eps", "float32", "bfloat16", "difference", "low", "high", "n"])
+
+
+if __name__ == "__main__":
+    units.main(precision, __doc__)

@@ -1,0 +1,90 @@
+"""The attack experiments: their records do not depend on how the work is cut, and their rows follow from the records."""
+
+import numpy as np
+import pytest
+import torch
+
+from lib.results import one, read_record, select
+from lib.runs import carlini, clean, outcomes, precision, whitebox
+from lib.runs.training import training
+from lib.runs.victims import Victim, first_images
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results of the smoke profile with two trained models: one that decodes images and one that does not."""
+    path = tmp_path_factory.mktemp("results")
+    for model in ("GFZ", "DBX"):
+        training("smoke", results=path, only=f"{model}_seed0")
+        clean.clean("smoke", results=path, only=clean.unit(model, 0))
+    return path
+
+
+@pytest.mark.parametrize("model", ["GFZ", "DBX"])
+@pytest.mark.parametrize("attack", ["fgsm", "pgd", "mim", "strong"])
+def test_cutting_the_work_into_other_units_gives_the_same_numbers(folder, model, attack):
+    size = Victim.load(model, "smoke", 0, CPU, folder).batch
+    whole, _ = whitebox.compute(model, attack, 0, 0, 2 * size, "smoke", folder, CPU)
+    parts = [whitebox.compute(model, attack, 0, i * size, (i + 1) * size, "smoke", folder, CPU)[0] for i in range(2)]
+    for name in ("predictions", "log_joint", "l2", "linf"):
+        assert np.array_equal(whole[name], np.concatenate([p[name] for p in parts], axis=1)), name
+
+
+def test_perturbations_keep_to_their_radius(folder):
+    arrays, settings = whitebox.compute("GFZ", "pgd", 0, 0, 4, "smoke", folder, CPU)
+    for cell, linf in zip(settings["cells"], arrays["linf"]):
+        assert (linf <= cell["eps"] + 1e-6).all() and (linf > 0).all()
+
+
+def test_the_stored_log_joint_is_a_draw_of_its_own(folder):
+    victim = Victim.load("GFZ", "smoke", 0, CPU, folder)
+    images, x, _, _ = first_images(victim.profile, 0, 4)
+    first, again = (victim.judge(x, images, "a") for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again))
+    draws = victim.predict(x, images, "a", victim.profile.draws + 1)
+    assert np.array_equal(first[1], draws[-1]) and not np.array_equal(draws[0], draws[-1])
+
+
+def test_rows_count_what_the_records_hold(folder):
+    rows = whitebox.whitebox("smoke", results=folder, only="GFZ_pgd_seed0_00000-00004")
+    record = read_record(folder / "smoke/whitebox/GFZ_pgd_seed0_00000-00004.npz")
+    for cell, predictions in zip(record.settings["cells"], record["predictions"]):
+        row = one(rows, model="GFZ", attack="pgd", eps=cell["eps"], metric="accuracy")
+        assert np.isclose(row.value, (predictions == record["label"][:, None]).mean(), atol=1e-6)
+        assert row.n == 4 and row.low <= row.value <= row.high
+    assert len(select(rows, metric="detect_kl", detector="alpha-faulty")) == len(record.settings["cells"])
+    assert (select(rows, metric="joint_success").value <= 1).all()
+
+
+def test_detectors_flag_the_wanted_share_of_what_they_were_fitted_on(folder):
+    rows = clean.clean("smoke", results=folder, only=clean.unit("GFZ", 0))
+    fpr = one(rows, model="GFZ", metric="fpr_marginal", variant="train", detector="quantile-micro")
+    assert abs(fpr.value - outcomes.FPR) < 1 / fpr.n
+
+
+def test_records_that_hold_an_image_twice_are_refused(folder):
+    whitebox.whitebox("smoke", results=folder, only="GFZ_fgsm_seed0_00000-00004")
+    record = read_record(folder / "smoke/whitebox/GFZ_fgsm_seed0_00000-00004.npz")
+    with pytest.raises(ValueError, match="hold some image twice"):
+        outcomes.Pooled.of([record, record])
+
+
+def test_carlini_keeps_one_row_set_a_constant(folder):
+    rows = carlini.carlini("smoke", results=folder, only="DBX_cw_seed0_00000-00004")
+    assert set(select(rows, metric="accuracy").variant) == {"c=1", "c=10"}
+
+
+def test_gradients_in_float32_are_compared_on_the_same_images(folder):
+    whitebox.whitebox("smoke", results=folder, only="GFZ_pgd_seed0_00000-00004")
+    precision.precision("smoke", results=folder, only="GFZ_pgd_seed0")
+    line = precision.compared("smoke", 0, folder).iloc[0]
+    assert (line.model, line.n) == ("GFZ", 4) and line.low <= line.difference <= line.high
+
+
+@pytest.mark.parametrize("experiment", [whitebox.whitebox, whitebox.strong_protocol, carlini.carlini, clean.clean, training])
+def test_an_unknown_profile_is_refused_before_any_work(experiment, tmp_path):
+    with pytest.raises(ValueError, match="unknown profile 'desktop'; expected one of smoke, laptop, paper"):
+        experiment("desktop", results=tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,75 @@
+"""Small experiments on stored outcomes, on outcomes made by hand whose answers are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from lib.detectors import KL
+from lib.runs import differences
+from lib.runs.outcomes import Pooled
+
+
+def outcomes(predictions, label, **more) -> Pooled:
+    """A group with cells at eps 0.1, 0.2, ... from predictions (cell, image, draw)."""
+    predictions = np.asarray(predictions, np.int8)
+    cells = [{"eps": 0.1 * (i + 1), "variant": f"c={10 ** i}"} for i in range(len(predictions))]
+    arrays = {"index": np.arange(len(label)), "label": np.asarray(label, np.int8), "predictions": predictions} | more
+    return Pooled({"model": "GFZ", "attack": "pgd", "cells": cells}, arrays)
+
+
+def clean_group(images: int = 4000, classes: int = 10) -> Pooled:
+    """Log joints of a classifier that is certain of the right class, with a little spread."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(classes, size=images)
+    scores = rng.normal(size=(images, classes)).astype(np.float32)
+    scores[np.arange(images), label] += 12
+    return Pooled({"model": "GFZ"}, {"test_log_joint": scores, "test_label": label})
+
+
+def test_the_index_fault_makes_a_useless_detector_look_good_unless_every_attack_succeeds():
+    group = clean_group()
+    detector = KL.fit(torch.from_numpy(group["test_log_joint"]), torch.from_numpy(group["test_label"]), fpr=0.05)
+    table = differences.null_attack(group, detector)
+    assert (table["right"] - 0.05).abs().max() < 0.03
+    assert table.loc["50%", "published script"] > 0.8
+    assert table.loc["100%", "published script"] == pytest.approx(table.loc["100%", "right"])
+
+
+def test_the_true_class_is_deaf_from_seventeen_nats_and_all_classes_are_at_a_hundred_and_five():
+    table = differences.softmax_gradient(torch.tensor([16.0, 17.0, 105.0]))
+    assert table["true class"].iloc[0] < 0 and table["true class"].iloc[1] == 0
+    assert table["each other class"].iloc[1] > 0 and table["each other class"].iloc[2] == 0
+
+
+def test_attacks_are_compared_on_the_images_that_all_of_them_got():
+    weak = outcomes([[[0], [0], [0], [0]]], [0, 0, 0, 0])
+    strong = outcomes([[[1], [0]]], [0, 0], index=np.array([3, 1]))
+    table = differences.same_images({"pgd": weak, "strong": strong}, eps=0.1)
+    assert table.accuracy.tolist() == [1.0, 0.5] and table.n.tolist() == [2, 2]
+    assert table.gain["strong"] == pytest.approx(0.5) and table.low["strong"] < 0.5 < table.high["strong"]
+
+
+def test_a_radius_that_was_not_run_is_refused_with_those_that_were():
+    with pytest.raises(LookupError, match="no cell at eps 0.7"):
+        differences.cell_at(outcomes([[[0]]], [0]), 0.7)
+
+
+def test_judging_by_every_draw_the_mean_or_any_draw_gives_what_the_draws_say():
+    draws = [[0] * 10, [0] * 5 + [1] * 5, [1] * 10]
+    line = differences.verdict_rules(outcomes([draws], [0, 0, 0])).iloc[0]
+    assert line["right in every draw"] == pytest.approx(1 / 3) and line["right in any draw"] == pytest.approx(2 / 3)
+    assert line["mean of the draws"] == pytest.approx(0.5) and line["majority"] == pytest.approx(2 / 3)
+    assert line["draws disagree"] == pytest.approx(1 / 3)
+
+
+def test_a_kept_image_that_fresh_draws_read_rightly_was_a_lucky_draw():
+    draws = [[0] * 10, [1] * 10, [0] * 10]                       # lucky; truly fooled; returned clean
+    line = differences.lucky_draws(outcomes([draws], [0, 0, 0], l2=np.array([[1.0, 2.0, 0.0]]))).iloc[0]
+    assert line["kept"] == pytest.approx(2 / 3) and line["n"] == 2
+    assert line["still wrong"] == pytest.approx(0.5) and line["by majority"] == pytest.approx(0.5)
+
+
+def test_the_margin_is_the_true_class_less_the_best_other():
+    scores = np.array([[3.0, 1.0, 2.0], [0.0, 5.0, 9.0]])
+    group = Pooled({"model": "DFX"}, {"test_log_joint": scores, "test_label": np.array([0, 1])})
+    assert differences.margins([group])["DFX"].tolist() == [1.0, -4.0]

@@ -1,0 +1,50 @@
+"""Images for the pages, and how pages come by rows."""
+
+import pytest
+import torch
+
+from lib.models import DeepBayes
+from lib.results import tidy
+from lib.runs import pictures, reading
+
+
+@pytest.mark.parametrize("name", ["GFZ", "GFY", "GBZ", "GBY", "DFZ"])
+def test_models_with_a_decoder_draw_images_and_classes_along_the_arrows(name):
+    x, y = pictures.ancestral(DeepBayes(name), 6, seed=0)
+    assert x.shape == (6, 1, 28, 28) and 0 <= x.min() and x.max() <= 1
+    assert y.shape == (6,) and y.min() >= 0 and y.max() < 10
+
+
+def test_a_seed_draws_the_same_images_again():
+    model = DeepBayes("GFZ")
+    first, again, other = (pictures.ancestral(model, 3, seed)[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_a_model_without_a_decoder_cannot_draw():
+    with pytest.raises(ValueError, match="DFX has no p"):
+        pictures.ancestral(DeepBayes("DFX"), 2, seed=0)
+
+
+def test_no_stored_pictures_give_an_empty_grid(tmp_path):
+    found = pictures.examples("whitebox", ["GFZ"], "mim", "laptop", 0, results=tmp_path)
+    assert found["rows"] == [] and found["columns"] == []
+
+
+def test_the_reading_profile_reads_and_never_computes(tmp_path):
+    def whitebox(*_):
+        raise AssertionError("no page may start hours of work")
+
+    assert reading.rows_of(whitebox, "laptop", 0, "cpu", results=tmp_path).empty
+
+
+def test_other_profiles_and_fresh_do_the_work(tmp_path):
+    def whitebox(profile, seed, device, results, fresh):
+        return tidy([{"profile": profile, "seed": seed, "metric": "fresh", "value": fresh}])
+
+    assert reading.rows_of(whitebox, "smoke", 3, "cpu", results=tmp_path).seed.tolist() == [3]
+    assert reading.rows_of(whitebox, "laptop", 3, "cpu", fresh=True, results=tmp_path).value.tolist() == [1]
+
+
+def test_a_spot_check_without_weights_says_so(tmp_path):
+    assert "no weights" in reading.spot_check(["GFZ"], "smoke", 0, "cpu", results=tmp_path)

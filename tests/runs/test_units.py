@@ -1,0 +1,92 @@
+"""Units of work are computed once, whole, and by whoever comes first."""
+
+import multiprocessing
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from lib.results import read_record
+from lib.runs import units
+
+
+def counting(folder, name="a", value=1.0):
+    """A unit that leaves a mark each time it is computed."""
+    def compute(device):
+        (folder / f"{name}-{time.monotonic_ns()}.mark").touch()
+        return {"value": np.array([value])}, {"value": value, "experiment": "toy"}
+    return units.Unit(name, compute)
+
+
+def summarise(records):
+    return [{"experiment": "toy", "metric": "value", "value": float(r["value"][0]), "seed": 0} for r in records]
+
+
+def ensure(folder, *todo, **more):
+    return units.ensure("toy", todo, summarise, profile="smoke", results=folder / "results", device="cpu", **more)
+
+
+def marks(folder, name="a"):
+    return len(list(folder.glob(f"{name}-*.mark")))
+
+
+def test_a_unit_is_computed_once_and_again_only_when_fresh(tmp_path):
+    assert ensure(tmp_path, counting(tmp_path)).value.tolist() == [1.0]
+    ensure(tmp_path, counting(tmp_path))
+    assert marks(tmp_path) == 1
+    ensure(tmp_path, counting(tmp_path), fresh=True)
+    assert marks(tmp_path) == 2
+
+
+def test_rows_follow_when_a_unit_is_added(tmp_path):
+    ensure(tmp_path, counting(tmp_path))
+    assert ensure(tmp_path, counting(tmp_path), counting(tmp_path, "b", 2.0)).value.tolist() == [1.0, 2.0]
+    assert (marks(tmp_path, "a"), marks(tmp_path, "b")) == (1, 1)
+
+
+def test_a_unit_that_fails_leaves_nothing_and_keeps_the_others(tmp_path):
+    def fail(device):
+        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        ensure(tmp_path, counting(tmp_path), units.Unit("b", fail))
+    assert {p.name for p in (tmp_path / "results/smoke/toy").iterdir()} == {"a.npz"}
+    ensure(tmp_path, counting(tmp_path), counting(tmp_path, "b"))
+    assert (marks(tmp_path, "a"), marks(tmp_path, "b")) == (1, 1)
+
+
+def test_two_processes_do_not_compute_the_same_unit_twice(tmp_path):
+    def work():
+        slow = counting(tmp_path)
+        ensure(tmp_path, units.Unit("a", lambda device: (time.sleep(0.5), slow.compute(device))[1]))
+    processes = [multiprocessing.get_context("fork").Process(target=work) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [p.exitcode for p in processes] == [0, 0] and marks(tmp_path) == 1
+
+
+def test_a_record_says_where_it_comes_from(tmp_path):
+    ensure(tmp_path, counting(tmp_path))
+    settings = read_record(tmp_path / "results/smoke/toy/a.npz").settings
+    assert settings["torch"] == torch.__version__.split("+")[0] and settings["seconds"] >= 0 and settings["device"]
+
+
+def test_an_unknown_unit_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ValueError, match="unknown unit 'c' of toy; expected one of a, b"):
+        ensure(tmp_path, counting(tmp_path), counting(tmp_path, "b"), only="c")
+    assert marks(tmp_path) == 0
+
+
+def test_a_results_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "results").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="cannot write in .*results"):
+        ensure(tmp_path, counting(tmp_path))
+
+
+@pytest.mark.parametrize("name, message", [("gpu", "unknown device 'gpu'; expected 'auto', 'cpu'"),
+                                           ("cuda:7" if not torch.cuda.is_available() else "tpu", "finds no GPU|unknown device")])
+def test_a_device_that_is_not_there_is_refused(name, message):
+    with pytest.raises(ValueError, match=message):
+        units.device_of(name)

@@ -1,0 +1,68 @@
+"""What is committed belongs together: rows follow from records, records from weights."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors import safe_open
+
+from lib.metrics import correct, wilson
+from lib.models import MODELS
+from lib.results import ROOT, read_record, read_rows, rows_from, select
+from lib.runs import training
+from lib.runs.outcomes import pooled, summariser
+from lib.runs.precision import compared
+
+RESULTS = ROOT / "data" / "results"                 # not $BOOK_RESULTS: what is committed
+SUMMARISERS = {"training": training.summarise} | dict.fromkeys(("clean", "whitebox", "strong", "carlini", "precision"),
+                                                               summariser("laptop", RESULTS))
+
+
+@pytest.mark.parametrize("experiment", SUMMARISERS)
+def test_committed_rows_are_those_of_the_committed_records(experiment, tmp_path):
+    again = rows_from(RESULTS / "laptop" / experiment, SUMMARISERS[experiment])
+    committed = read_rows(RESULTS / "laptop" / f"{experiment}.csv")
+    keys = [k for k in committed.columns if k not in ("value", "low", "high")]
+    frames = [f.sort_values(keys, kind="stable").reset_index(drop=True) for f in (again, committed)]
+    pd.testing.assert_frame_equal(*frames, rtol=1e-4, atol=1e-6, check_dtype=False)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_committed_weights_are_whole_and_say_what_they_are(model):
+    with safe_open(training.checkpoint(model, "laptop", 0), framework="pt") as file:
+        settings = json.loads(file.metadata()["settings"])
+        assert all(file.get_tensor(name).isfinite().all() for name in file.keys())
+    assert (settings["model"], settings["seed"], settings["dataset"]) == (model, 0, "mnist")
+
+
+def test_no_record_comes_from_code_that_was_never_committed():
+    for path in (RESULTS / "laptop").glob("*/*.npz"):
+        commit = read_record(path).settings["commit"]
+        assert commit and not commit.endswith("-dirty"), path
+
+
+def test_accuracy_under_the_strong_protocol_falls_with_eps_within_its_interval():
+    for group in pooled([read_record(p) for p in sorted((RESULTS / "laptop/strong").glob("*.npz"))]):
+        accuracy = correct(group["predictions"], group["label"]).mean(1)
+        n = len(group["label"])
+        for smaller, larger in zip(accuracy, accuracy[1:]):
+            assert larger <= wilson(smaller, n)[1] + 1e-9, group.settings["model"]
+
+
+def test_every_perturbation_is_inside_its_ball():
+    for path in [*(RESULTS / "laptop/whitebox").glob("*.npz"), *(RESULTS / "laptop/strong").glob("*.npz")]:
+        record = read_record(path)
+        eps = np.array([cell["eps"] for cell in record.settings["cells"]])
+        assert (record["linf"] <= eps[:, None] + 1e-5).all(), path
+
+
+def test_published_and_strong_rows_are_kept_apart():
+    assert set(select(read_rows(RESULTS / "laptop/whitebox.csv"), metric="accuracy").protocol) == {"published"}
+    assert set(read_rows(RESULTS / "laptop/strong.csv").protocol) == {"strong"}
+
+
+def test_bfloat16_gradients_attack_as_well_as_float32_ones():
+    found = compared("laptop", 0, RESULTS)
+    assert set(found.model) == {"GFZ", "GBZ", "DFX"}
+    assert ((found.low <= 0) & (found.high >= 0)).all(), found
