@@ -1,6 +1,7 @@
 # make book                    install, render the committed pages, print the page to open
 # make book PROFILE=smoke      execute every page first (no download), render that copy
 # make test [JOBS=n]           everything that is checked before a change lands
+# make environment             install what both need into .venv, and nothing else
 # make pages                   execute the committed pages in place, at their own parameters
 # make clean                   remove what was built; the environment and data/ stay
 #
@@ -16,7 +17,7 @@ export PYTHONUTF8 := 1
 UV := $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python
 SOURCE := $(if $(PROFILE),_build/pages,.)
 
-.PHONY: book test pages clean
+.PHONY: book test environment pages clean
 .DELETE_ON_ERROR:
 
 book: $(VENV)/.installed
@@ -29,6 +30,8 @@ endif
 
 test: $(VENV)/.installed-test
 	OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadfile
+
+environment: $(VENV)/.installed-test
 
 pages: $(VENV)/.installed
 	python -m lib.pages run --in-place

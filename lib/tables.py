@@ -1,4 +1,4 @@
-"""Rows as sentences and small tables: what pages print. A value that no row holds yet is said to be missing, in words."""
+"""Rows as sentences and small tables: what pages print. What no row holds yet is said to be missing, in words."""
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,12 @@ def interval(value: float, low: float, high: float, form=percent) -> str:
     return f"{form(value)} ({form(low).removesuffix(' %')} to {form(high).removesuffix(' %')})"
 
 
+def span(low: float, high: float, form=percent) -> str:
+    """A range: "9.3 to 12.3 %", or one value where both print alike."""
+    low, high = form(low), form(high)
+    return high if low == high else f"{low.removesuffix(' %')} to {high}"
+
+
 def cell(row, form=percent) -> str:
     """The value of a row with its interval."""
     return interval(row.value, row.low, row.high, form)
@@ -40,22 +46,26 @@ def say(rows: pd.DataFrame, form=percent, interval: bool = False, **keys) -> str
     return cell(found.iloc[0], form) if interval else form(found.iloc[0].value)
 
 
-def wide(rows: pd.DataFrame, index: str | list[str], columns: str, form=percent, order=None, across=None) -> pd.DataFrame:
+def wide(rows: pd.DataFrame, index: str | list[str], columns: str, form=percent, order=None,
+         across=None) -> pd.DataFrame:
     """Values as text, spread over two keys: a line for each `index`, a column for each value of `columns`.
 
-    order, across: the sequence of lines (by the last index key) and of columns. Raises ValueError where two rows fall on one place.
+    order, across: the sequence of lines (of the last index key within the others) and of columns. Raises ValueError
+    where two rows fall on one place.
     """
     keys = [index] if isinstance(index, str) else list(index)
     if rows.empty:
-        return pd.DataFrame({"": [MISSING]})
+        return pd.DataFrame([[MISSING]], index=[""], columns=[""])
     if rows.duplicated([*keys, columns]).any():
         first = rows[rows.duplicated([*keys, columns], keep=False)].iloc[0][[*keys, columns]].to_dict()
         raise ValueError(f"several rows for {first}; select one metric, variant and profile first")
     table = rows.pivot(index=keys, columns=columns, values="value").map(form)
     if order is not None:
-        last = table.index.get_level_values(-1)
-        table = table.iloc[sorted(range(len(table)), key=lambda i: (table.index[i][:-1] if len(keys) > 1 else (), list(order).index(last[i])))]
-    return table[[name for name in across if name in table]] if across is not None else table
+        places = table.index if len(keys) > 1 else [(name,) for name in table.index]
+        ranks = [(place[:-1], list(order).index(place[-1])) for place in places]
+        table = table.iloc[sorted(range(len(table)), key=ranks.__getitem__)]
+    table = table[[name for name in across if name in table]] if across is not None else table
+    return table.rename_axis(columns=None, index=None if len(keys) == 1 else keys)
 
 
 def beside(rows: pd.DataFrame, published: pd.DataFrame, key: list[str], form=percent) -> pd.DataFrame:
@@ -65,18 +75,29 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, key: list[str], form=per
     """
     ours = rows.dropna(subset="value").set_index(key)
     if ours.index.has_duplicates:
-        raise ValueError(f"several rows for {ours.index[ours.index.duplicated()][0]}; select one variant and profile first")
+        twice = ours.index[ours.index.duplicated()][0]
+        raise ValueError(f"several rows for {twice}; select one variant and profile first")
     lines = []
     for printed in published.sort_values(key, kind="stable").itertuples():
         place = tuple(getattr(printed, name) for name in key)
         line = dict(zip(key, place)) | {"published": form(printed.value)}
         if place in ours.index:
             row = ours.loc[place]
-            line |= {"ours (95 %)": cell(row, form), "difference": f"{_signed(row.value - printed.value, form)}", "n": int(row.n)}
+            line |= {"ours (95 %)": cell(row, form), "difference": _signed(row.value - printed.value, form),
+                     "n": int(row.n)}
         else:
             line |= {"ours (95 %)": MISSING, "difference": "–", "n": 0}
         lines.append(line)
     return pd.DataFrame(lines).set_index(key)
+
+
+def compared(same: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """`runs.differences.side_by_side` as text; names: how its attack columns are headed."""
+    if same.empty:
+        return pd.DataFrame([[MISSING]], index=[""], columns=[""])
+    shown = same.drop(columns=["drop", "low", "high", "n"]).map(percent).rename(columns=names)
+    drop = [interval(*bounds) for bounds in same[["drop", "low", "high"]].values]
+    return shown.assign(drop=drop, n=same.n.astype(int))
 
 
 def _signed(difference: float, form) -> str:

@@ -9,8 +9,9 @@ from lib.results import tidy
 
 @pytest.fixture
 def rows():
-    return tidy([{"model": "GFZ", "attack": "pgd", "metric": "accuracy", "value": 0.123, "low": 0.101, "high": 0.148, "n": 100},
-                 {"model": "GBZ", "attack": "pgd", "metric": "accuracy", "value": 0.5, "n": 100}])
+    key = {"attack": "pgd", "metric": "accuracy", "n": 100}
+    return tidy([key | {"model": "GFZ", "value": 0.123, "low": 0.101, "high": 0.148},
+                 key | {"model": "GBZ", "value": 0.5}])
 
 
 def test_a_row_is_said_with_its_interval(rows):

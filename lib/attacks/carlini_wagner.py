@@ -19,7 +19,8 @@ def carlini_wagner(logits_fn: LogitsFn, x: Images, y: Labels, *, c: Number, step
     classifier that rewards lucky draws, and many results are read correctly when looked at again. `keep(x)` adds a
     stricter test, such as a majority of fresh draws; it is called on the whole batch in every step.
     Distances are measured from the image that the tanh gives back, which is within 5e-7 of x.
-    Raises TypeError or ValueError for images or labels of a wrong kind, and for settings that are negative or NaN.
+    Raises TypeError or ValueError for images or labels of a wrong kind, and for settings that are negative or NaN;
+    FloatingPointError at the end if a gradient was NaN.
     Source: Carlini and Wagner (2017), section V; CleverHans, without early abort. Adam as TensorFlow writes it.
     """
     check_pair(x, y)
@@ -49,6 +50,9 @@ def carlini_wagner(logits_fn: LogitsFn, x: Images, y: Labels, *, c: Number, step
         square = BETA2 * square + (1 - BETA2) * grad.square()
         rate = lr * (1 - BETA2 ** step) ** 0.5 / (1 - BETA1 ** step)
         w = w.detach() - rate * mean / (square.sqrt() + FLOOR)
+    if not w.isfinite().all():
+        raise FloatingPointError("a gradient of the attack was NaN; expected finite numbers: look for log(0), 0/0 or "
+                                 "an overflow in logits_fn")
     return best.clamp(0, 1)
 
 

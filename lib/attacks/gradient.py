@@ -1,13 +1,13 @@
 """Attacks that follow the sign, or the direction, of the gradient inside a ball: FGSM, PGD, MIM.
 
-All run one loop: move, clip the image to the box [0, 1], clip the perturbation to the ball. The result lies in both (to
-rounding), images do not influence each other, and no gradient is left on any model parameter. `loss_fn(x)` gives one
-number an image, to ascend. `keep(x)` says which iterates count; the last that counts is returned, and x where none does.
-Without it the last iterate is returned.
+All run one loop: move, clip the image to the box [0, 1], clip the perturbation to the ball. The result lies in both
+(to rounding), images do not influence each other, and no gradient is left on any model parameter. `loss_fn(x)` gives
+one number an image, to ascend. `keep(x)` says which iterates count; the last that counts is returned, and x where none
+does. Without it the last iterate is returned.
 
 Errors, before any gradient is taken: TypeError or ValueError for images outside [0, 1] or of another type, for settings
-that are negative, NaN or not whole, and for a start of another shape. FloatingPointError at the end if a gradient was NaN
-(whose sign is 0, so that the attack would stand still and the classifier look robust).
+that are negative, NaN or not whole, and for a start of another shape. FloatingPointError at the end if a gradient was
+NaN (whose sign is 0, so that the attack would stand still and the classifier look robust).
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """What an attack ascends: closures from images to one number an image, made of a classifier's logits and the labels.
 
 Each holds the true labels `y` and calls `logits_fn` anew whenever it is called, so that a randomised classifier draws
-new noise. Errors: TypeError or ValueError for labels that are no class numbers, when the closure is made; ValueError for
-logits that do not belong to them, when it is first called.
+new noise. Errors: TypeError or ValueError for labels that are no class numbers, when the closure is made; ValueError
+for logits that do not belong to them, when it is first called.
 """
 
 import torch

@@ -27,9 +27,9 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
     steps: of 2.5 * eps / steps each, so that every point of the ball can be reached. draws: calls that a gradient is
     averaged over. For a deterministic classifier draws = verdict_draws = 1.
 
-    An image counts as broken when more than half of `verdict_draws` fresh draws misread it. This is looked at before the
-    first step and after every `check` steps; a broken image then leaves the batch, and stays as it is for all larger
-    balls. Others are returned as they were when most draws misread them (the latest such, in the balls so far).
+    An image counts as broken when more than half of `verdict_draws` fresh draws misread it. This is looked at before
+    the first step and after every `check` steps; a broken image then leaves the batch, and stays as it is for all
+    larger balls. Others are returned as they were when most draws misread them (the latest such, in the balls so far).
     Looking often favours lucky draws a little: judge the result on further draws.
 
     Raises TypeError or ValueError, before any gradient, for images, labels, starts or settings of a wrong kind, and for
@@ -41,7 +41,7 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
     if any(a.eps > b.eps for a, b in zip(balls, balls[1:])) or len({type(ball) for ball in balls}) != 1:
         raise ValueError(f"balls are {list(balls)}; expected at least one, of one norm, eps ascending: sort them")
     if starts.ndim != 5 or starts.shape[1:] != x.shape:
-        raise ValueError(f"starts have shape {tuple(starts.shape)}; expected (restart, {', '.join(map(str, x.shape))}): "
+        raise ValueError(f"starts have shape {tuple(starts.shape)}; expected (restart, *{tuple(x.shape)}): "
                          "one point of the unit ball for each restart and image")
 
     x = x.detach()

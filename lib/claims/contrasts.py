@@ -11,7 +11,12 @@ from lib.claims.evidence import Estimate, Evidence, Missing, average, combine, d
 WORDS = ("kind", "mean", "worst", "above", "below", "by", "within", "skip_saturated", "over_seeds", "along",
          "direction", "at", "parts", "for", "could_decide")         # of a test; all its other keys select rows
 SATURATED = 0.05            # both sides below 5 %, or both above 95 %: such a cell tells nothing about the order
-QUIET = ("experiment", "metric", "dataset", "protocol")             # keys that a comparison's name leaves out
+QUIET = ("experiment", "metric", "dataset", "protocol", "detector")         # what a comparison's name leaves out
+METRICS = {                 # as the ledger words them
+    "accuracy_within_l2": "accuracy within l2", "min_eps": "smallest eps", "joint_success": "fooled and unnoticed",
+    "zero_gradient": "images without a gradient", "detect_all": "all detectors together",
+    "detect_marginal": "marginal detection", "detect_logit": "logit detection", "detect_kl": "KL detection",
+    "detect_tv": "TV detection"}
 
 
 def selection(test: dict) -> dict:
@@ -44,8 +49,10 @@ def value(test: dict, keys: dict, evidence: Evidence) -> Estimate:
 
 def images(test: dict, keys: dict, evidence: Evidence) -> pd.Series | None:
     """The same image by image, from records; None where there are none."""
-    inner = [combine((evidence.images(cell) for cell in branch), worst=True) for branch in branches(test, keys)]
-    return combine(inner, worst=False)
+    def compute() -> pd.Series | None:
+        inner = [combine((evidence.images(cell) for cell in branch), worst=True) for branch in branches(test, keys)]
+        return combine(inner, worst=False)
+    return evidence.cached(("images", repr(list(branches(test, keys)))), compute)
 
 
 def contrast(test: dict, a: dict, b: dict, evidence: Evidence) -> Estimate:
@@ -87,24 +94,30 @@ def other_seeds(test: dict, keys: dict, above: dict, below: dict, evidence: Evid
         wide = test | {"mean": [*test.get("mean", []), "eps"]}
         again = contrast(wide, shared | above | {"seed": s}, shared | below | {"seed": t}, evidence)
         if again.value * main.value < 0:
-            return f"seeds {s} and {t} give {text(again, 'accuracy')}"
+            return f"seeds {s} and {t} give {text(again, 'accuracy', True)}"
     return ""
 
 
 def name(keys: dict, *more: str) -> str:
-    """What tells one comparison from its neighbours: "pgd, eps 0.1 to 0.5"."""
+    """What tells one comparison from its neighbours: "GFZ − DFX, FGSM PGD, eps 0.1 to 0.5"."""
     def word(key, entry):
-        entry = f"{entry[0]} to {entry[-1]}" if isinstance(entry, list) else f"{entry}"
-        return f"{key} {entry}" if key in ("eps", "l2", "class", "seed") else entry
-    return ", ".join([*more, *(word(k, v) for k, v in keys.items() if k not in QUIET)])
+        if isinstance(entry, list):
+            entry = " ".join(entry) if isinstance(entry[0], str) else f"{entry[0]} to {entry[-1]}"
+        entry = entry.upper() if key == "attack" and entry != "clean" else entry
+        return f"{key} {entry}" if key in ("eps", "l2", "class", "seed") else f"{entry}"
+    return ", ".join([*more, *(word(k, v) for k, v in keys.items() if k not in QUIET and v != "")])
 
 
-def shown(number: float, metric: str) -> str:
-    """A share in percent, a radius or distance as it is."""
-    return f"{number:.3f}" if metric in ("min_eps", "l2") else f"{100 * number:.1f} %"
+def shown(number: float, metric: str, change: bool = False) -> str:
+    """A share in percent, a change of one in points, a radius or a distance as it is."""
+    sign = ("+" if number > 0 else "−" if number < 0 else "") if change else ""
+    number = abs(number) if change else number
+    if metric in ("min_eps", "l2"):
+        return f"{sign}{number:.3f}"
+    return f"{sign}{100 * number:.1f} {'points' if change else '%'}"
 
 
-def text(estimate: Estimate, metric: str) -> str:
-    """A value with its interval: "12.3 % [10.1, 14.5]"."""
-    value, low, high = (shown(v, metric) for v in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low.removesuffix(' %')}, {high.removesuffix(' %')}]"
+def text(estimate: Estimate, metric: str, change: bool = False) -> str:
+    """A value with its interval: "12.3 % [10.1, 14.5]", "+4.0 points [−0.2, +8.1]"."""
+    value, low, high = (shown(v, metric, change) for v in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low.split(' ')[0]}, {high.split(' ')[0]}]"

@@ -2,6 +2,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from math import isclose, isnan
 from pathlib import Path
 from statistics import NormalDist
 
@@ -11,7 +12,7 @@ import pandas as pd
 from lib import metrics
 from lib.results import RESULTS, read_record, read_rows, select
 
-SETTINGS = ("experiment", "dataset", "model", "seed", "protocol")     # of a record; the other keys belong to its cells
+SETTINGS = ("dataset", "seed", "protocol", "attack")       # what tells the runs of one model in one experiment apart
 EPS_FILL = 0.1          # published: an image that survives the whole grid counts as its largest eps + 0.1
 
 
@@ -62,29 +63,28 @@ class Evidence:
     records: Path | None
     profile: str
     seed: int = 0
-    _pooled: dict = field(default_factory=dict)
+    _known: dict = field(default_factory=dict, repr=False)      # what was looked up before
 
     @classmethod
-    def of(cls, rows: dict[str, pd.DataFrame] | Path | str | None, profile: str) -> "Evidence":
+    def of(cls, rows: dict[str, pd.DataFrame] | Path | str | None, profile: str, seed: int = 0) -> "Evidence":
         """From frames by experiment, or from a results folder (None: the tracked one) that holds `<profile>/`."""
         if isinstance(rows, dict):
-            return cls({name: select(frame, profile=profile) for name, frame in rows.items()}, None, profile)
+            return cls({name: select(frame, profile=profile) for name, frame in rows.items()}, None, profile, seed)
         folder = Path(rows or RESULTS) / profile
-        return cls({path.stem: read_rows(path) for path in sorted(folder.glob("*.csv"))}, folder, profile)
+        return cls({path.stem: read_rows(path) for path in sorted(folder.glob("*.csv"))}, folder, profile, seed)
 
     def seeds(self, keys: dict) -> list[int]:
         """The training seeds for which there are rows with these keys."""
-        frame = self.rows.get(keys["experiment"])
-        known = {name: value for name, value in keys.items() if name not in ("seed", "l2")}
-        known["metric"] = "accuracy" if keys["metric"] == "accuracy_within_l2" else keys["metric"]
-        return [] if frame is None else sorted(int(s) for s in select(frame, **known).seed.dropna().unique())
+        metric = "accuracy" if keys["metric"] == "accuracy_within_l2" else keys["metric"]
+        found = self._rows({name: value for name, value in keys.items() if name != "seed"} | {"metric": metric})
+        return sorted({int(row["seed"]) for row in found})
 
     def shared(self, keys: dict, sides: list[dict]) -> dict:
         """`keys` with eps and attack cut down to the values that rows of every side have; {} where there are none."""
-        frame, keys = self.rows.get(keys["experiment"]), dict(keys)
+        keys = dict(keys)
         for key in ("attack", "eps"):
             wanted = {k: v for k, v in keys.items() if k != key}
-            there = [set(select(frame, **(wanted | side))[key].dropna()) for side in sides]
+            there = [{row[key] for row in self._rows(wanted | side)} for side in sides]
             named = keys.get(key, sorted(set.intersection(*there)))
             keys[key] = [v for v in (named if isinstance(named, list) else [named]) if all(v in t for t in there)]
             if not keys[key]:
@@ -94,23 +94,35 @@ class Evidence:
     def row(self, keys: dict) -> Estimate:
         """The one row with these keys (of the main training seed unless they name another). Raises Missing."""
         found = self._rows({"seed": self.seed} | keys)
+        if not found and keys["experiment"] not in self.rows:
+            raise Missing(f"the {keys['experiment']} rows")
         if len(found) != 1:
-            raise Missing(f"{len(found) or 'no'} rows of {describe(keys)}")
-        row = found.iloc[0]
-        return Estimate(*(float(row[part]) for part in ("value", "low", "high")), int(row.n) if row.n == row.n else 0)
+            raise Missing(f"{'the row' if not found else f'one row, not {len(found)},'} of {describe(keys)}")
+        value, low, high, n = (float(found[0][part]) for part in ("value", "low", "high", "n"))
+        return Estimate(value, low, high, 0 if isnan(n) else int(n))
 
     def over_seeds(self, keys: dict) -> Estimate:
         """Mean over seeds of a row without an interval of its own; the interval is from the smallest to the largest."""
         found = self._rows(keys)
-        if len(found) < 3 or found.seed.duplicated().any():
-            raise Missing(f"{len(found)} seeds of {describe(keys)}, at least 3 are needed")
-        return Estimate(found.value.mean(), found.value.min(), found.value.max(), len(found))
-
-    def _rows(self, keys: dict) -> pd.DataFrame:
-        frame = self.rows.get(keys["experiment"])
-        if frame is None:
+        values = [row["value"] for row in found]
+        if not found and keys["experiment"] not in self.rows:
             raise Missing(f"the {keys['experiment']} rows")
-        return select(frame, **{name: value for name, value in keys.items() if name != "l2"})
+        if len(found) < 3 or len({row["seed"] for row in found}) < len(found):
+            raise Missing(f"at least 3 seeds ({len(found)} rows are there) of {describe(keys)}")
+        return Estimate(float(np.mean(values)), min(values), max(values), len(found))
+
+    def _rows(self, keys: dict) -> list[dict]:
+        """Rows with these keys as dicts, out of those of their metric and model: a ledger asks thousands of times."""
+        experiment, metric, models = keys["experiment"], keys["metric"], keys.get("model")
+        if ("rows", experiment) not in self._known:
+            groups = self._known["rows", experiment] = {}
+            for row in self.rows[experiment].to_dict("records") if experiment in self.rows else ():
+                groups.setdefault((row["metric"], row["model"]), []).append(row)
+        groups = self._known["rows", experiment]
+        models = {model for _, model in groups} if models is None else models if isinstance(models, list) else [models]
+        others = [(name, value) for name, value in keys.items() if name not in ("experiment", "metric", "model", "l2")]
+        return [row for model in models for row in groups.get((metric, model), ())
+                if all(matches(row[name], value) for name, value in others)]
 
     def images(self, keys: dict) -> pd.Series | None:
         """One number for each image (the index), from the records; None without them, or for a metric that has none."""
@@ -119,31 +131,50 @@ class Evidence:
         pool = self._pool(keys)
         return None if pool is None else IMAGE_METRICS[keys["metric"]](pool, keys)
 
+    def cached(self, key, compute: Callable):
+        """compute(), once for each key."""
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
+
     def _pool(self, keys: dict) -> list[dict] | None:
-        """The cells of one model, attack and seed, each with outcomes of all images: eps, variant, right, l2."""
-        wanted = {name: keys.get(name, self.seed if name == "seed" else None) for name in (*SETTINGS, "attack")}
-        key = tuple(wanted.values())
-        if key not in self._pooled:
-            cells: dict[tuple, list] = {}
-            for path in sorted((self.records / keys["experiment"]).glob(f"{keys['model']}_*.npz")):
-                record = read_record(path)
-                if any(record.settings.get(n) != wanted[n] for n in SETTINGS if wanted[n] is not None):
-                    continue
-                for cell, guesses, l2 in zip(record.settings["cells"], record["predictions"], record["l2"]):
-                    if cell["attack"] == wanted["attack"]:
-                        right = metrics.correct(guesses, record["label"])
-                        first = guesses[:, 0] == record["label"]
-                        frame = pd.DataFrame({"right": right, "first": first, "l2": l2}, index=record["index"])
-                        cells.setdefault((cell.get("eps"), cell.get("variant")), []).append(frame)
-            self._pooled[key] = [{"eps": eps, "variant": variant, "images": pd.concat(frames).sort_index()}
-                                 for (eps, variant), frames in cells.items()] or None
-        return self._pooled[key]
+        """The cells of one model, attack and seed, each with outcomes of all images: eps, variant, right, first, l2."""
+        source = (keys["experiment"], keys["model"])
+        if source not in self._known:
+            self._known[source] = _read(self.records / source[0], source[1])
+        wanted = {"seed": self.seed} | keys
+        same = [cells for settings, cells in self._known[source]
+                if all(settings[n] == wanted[n] for n in SETTINGS if n in wanted)]
+        if len(same) > 1:
+            raise Missing(f"one run of {describe(keys)}: records of {len(same)} runs fit")
+        return same[0] if same else None
+
+
+def _read(folder: Path, model: str) -> list[tuple[dict, list[dict]]]:
+    """All records of a model: for each attack, data set, seed and protocol the cells, blocks of images joined."""
+    runs: dict[tuple, dict] = {}
+    for path in sorted(folder.glob(f"{model}_*.npz")):
+        record = read_record(path)
+        for cell, guesses, l2 in zip(record.settings["cells"], record["predictions"], record["l2"]):
+            run = tuple((record.settings | cell).get(n) for n in SETTINGS)
+            frame = pd.DataFrame({"right": metrics.correct(guesses, record["label"]),
+                                  "first": guesses[:, 0] == record["label"], "l2": l2}, index=record["index"])
+            runs.setdefault(run, {}).setdefault((cell.get("eps"), cell.get("variant")), []).append(frame)
+    return [(dict(zip(SETTINGS, run)), [{"eps": eps, "variant": variant, "images": pd.concat(frames).sort_index()}
+                                        for (eps, variant), frames in cells.items()]) for run, cells in runs.items()]
+
+
+def matches(cell, wanted) -> bool:
+    """Whether a cell of a row is the wanted value, or among the wanted ones; numbers to a relative 1e-6."""
+    if isinstance(wanted, list):
+        return any(matches(cell, value) for value in wanted)
+    return isclose(cell, wanted, rel_tol=1e-6) if isinstance(wanted, int | float) else cell == wanted
 
 
 def describe(keys: dict) -> str:
     """Keys as words: "whitebox: accuracy, GFZ, pgd, eps 0.1"."""
     values = [f"{name} {value:g}" if isinstance(value, float) else str(value) for name, value in keys.items()
-              if name not in ("experiment", "metric", "dataset", "protocol", "seed")]
+              if name not in ("experiment", "metric", "dataset", "protocol", "seed") and value != ""]
     return f"{keys['experiment']}: {', '.join([keys['metric'], *values])}"
 
 
@@ -173,7 +204,7 @@ IMAGE_METRICS: dict[str, Callable] = {"accuracy": _accuracy, "min_eps": _min_eps
 def combine(parts: Iterable[pd.Series | None], worst: bool) -> pd.Series | None:
     """Image by image the mean (or the smallest) of several numbers, on images that all have; None if one is None."""
     parts = list(parts)
-    if any(part is None for part in parts):
-        return None
+    if any(part is None for part in parts) or len(parts) == 1:
+        return parts[0] if len(parts) == 1 else None
     table = pd.concat([part.rename(i) for i, part in enumerate(parts)], axis=1, join="inner")
     return table.min(axis=1) if worst else table.mean(axis=1)

@@ -11,15 +11,19 @@ from lib.claims.predicates import Finding, judge
 from lib.results import PAPER
 
 VERDICTS = ("holds", "holds as published", "fails", "undecided")
-COLUMNS = ("id", "where", "statement", "published", "ours", "n", "seeds", "profile", "verdict", "why", "link")
+COLUMNS = ("id", "where", "statement", "published", "ours", "n", "seeds", "profile", "verdict", "why", "link", "needs")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One of VERDICTS, why, and the finding that it speaks of: the published test's, or the second one's."""
+    """One of VERDICTS, why, and the finding that it speaks of: the published test's, or the second one's.
+
+    needs: what could settle it, or test it harder.
+    """
     verdict: str
     why: str
     finding: Finding
+    needs: tuple[str, ...] = ()
 
 
 def claims(paper: str = "deep-bayes") -> list[dict]:
@@ -47,30 +51,34 @@ def verdict(claim: dict, rows: Evidence | dict[str, pd.DataFrame] | Path | str |
     scope = f"on {claim['predicate']['scope']}: " if "scope" in claim["predicate"] else ""
     first = judge(claim["predicate"]["published"], evidence)
     if first.truth is None:
-        return Verdict("undecided", scope + first.why, first)
+        return Verdict("undecided", scope + first.why, first, first.needs)
     if first.truth is False:
         return Verdict("fails", scope + first.why, first)
     second = judge(claim["predicate"]["second"], evidence)
     if second.truth:
         return Verdict("holds", f"{scope}{first.why}; harder test: {second.why}", second)
     state = "not decided under the harder test" if second.truth is None else "false under the harder test"
-    return Verdict("holds as published", f"{scope}{first.why}; {state}: {second.why}", first)
+    return Verdict("holds as published", f"{scope}{first.why}; {state}: {second.why}", first,
+                   second.needs)
 
 
 def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str | None = None,
-           profile: str = "laptop") -> pd.DataFrame:
+           profile: str = "laptop", seed: int = 0) -> pd.DataFrame:
     """One line a claim, in the paper's order, with the columns COLUMNS.
 
     published is what the paper says, in words; ours the number that came closest to deciding otherwise, with its 95 %
     interval; n the images and seeds the trainings behind it; link the page (and the place on it) that shows the rows.
+    needs: what could settle an open claim, or test one harder that holds as published.
+    seed: the training that decides; where there are rows of others, they must not turn an order round.
     """
-    evidence, lines = Evidence.of(rows, profile), []
+    evidence, lines = Evidence.of(rows, profile, seed), []
     for claim in claims(paper):
         found = verdict(claim, evidence, profile)
         lines.append({"id": claim["id"], "where": claim["where"], "statement": claim["statement"],
                       "published": f"{claim['metric']}: {claim['direction']}", "ours": found.finding.ours,
-                      "n": found.finding.n, "seeds": found.finding.seeds, "profile": profile, "verdict": found.verdict, "why": found.why,
-                      "link": claim.get("predicate", {}).get("page", "")})
+                      "n": found.finding.n, "seeds": found.finding.seeds, "profile": profile,
+                      "verdict": found.verdict, "why": found.why, "link": claim.get("predicate", {}).get("page", ""),
+                      "needs": "; ".join(found.needs)})
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
@@ -79,13 +87,25 @@ def counts(table: pd.DataFrame) -> dict[str, int]:
     return {name: int((table.verdict == name).sum()) for name in VERDICTS}
 
 
+def waiting(table: pd.DataFrame) -> pd.DataFrame:
+    """What the ledger waits for: for each thing to come, the claims that it would decide or test harder."""
+    need: dict[str, dict[str, list]] = {}
+    for line in table[table.needs != ""].itertuples():
+        column = "would decide" if line.verdict == "undecided" else "would test harder"
+        for thing in line.needs.split("; "):
+            need.setdefault(thing, {"would decide": [], "would test harder": []})[column].append(line.id)
+    lines = {thing: {column: ", ".join(ids) for column, ids in columns.items()} for thing, columns in need.items()}
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("to come")
+
+
 STYLE = """<style>
 .ledger { border-top: 1px solid #8884; font-size: .92rem; line-height: 1.45 }
-.ledger article { display: grid; grid-template-columns: 9.5rem 1fr; gap: .25rem 1rem; padding: .8rem 0;
+.ledger article { display: grid; grid-template-columns: 10.5rem 1fr; gap: .25rem 1rem; padding: .8rem 0;
                   border-bottom: 1px solid #8884 }
 .ledger p { margin: 0 0 .3rem }
 .ledger .what { font-size: 1rem }
-.ledger .badge { display: inline-block; padding: .05rem .55rem; border-radius: 1rem; color: #fff; font-weight: 600 }
+.ledger .badge { display: inline-block; padding: .05rem .55rem; border-radius: 1rem; color: #fff; font-weight: 600;
+                 font-size: .86rem }
 .ledger .holds { background: #1f6f43 }
 .ledger .holds-as-published { background: #7a5a00 }
 .ledger .fails { background: #a5281b }
@@ -93,15 +113,20 @@ STYLE = """<style>
 .ledger .small { opacity: .85; font-size: .86rem }
 .ledger dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; margin: 0 }
 .ledger dt { opacity: .8; font-weight: 400 }
-.ledger dd { margin: 0 }
+.ledger dd { margin: 0; overflow-wrap: anywhere }
+.ledger summary { cursor: pointer; font-size: .86rem }
 @media (max-width: 40rem) { .ledger article { grid-template-columns: 1fr } }
 </style>"""
 
 
-def as_html(table: pd.DataFrame, links: bool = True) -> str:
-    """The ledger for a page: badge, claim, the paper's word beside our number, and why. Readable on a phone, in light
-    and dark, and without colour (a badge says its verdict). links: whether to link the pages that show the rows."""
-    return f'{STYLE}<div class="ledger">{"".join(_entry(line, links) for line in table.itertuples())}</div>'
+def as_html(table: pd.DataFrame, paper: str = "deep-bayes", links: bool = True) -> str:
+    """The ledger for a page: badge, claim, the paper's word beside our number, why, and the predicate in words.
+
+    Readable on a phone, in light and dark, and without colour (a badge says its verdict). links: whether to link the
+    pages that show the rows.
+    """
+    readings = {claim["id"]: claim["predicate"]["reading"] for claim in claims(paper) if "predicate" in claim}
+    return f'{STYLE}<div class="ledger">{"".join(_entry(line, links, readings) for line in table.itertuples())}</div>'
 
 
 def on_page(page: str, rows: dict[str, pd.DataFrame] | Path | str | None = None, profile: str = "laptop") -> str:
@@ -113,17 +138,18 @@ def on_page(page: str, rows: dict[str, pd.DataFrame] | Path | str | None = None,
     return as_html(mine, links=False)
 
 
-def _entry(line, links: bool) -> str:
+def _entry(line, links: bool, readings: dict[str, str]) -> str:
     page, _, place = line.link.partition("#")
     link = f'<a href="{escape(page)}.html{"#" + escape(place) if place else ""}">rows and figure</a>'
     behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training"), link if links and page else ""]
+    reading = f"<details><summary>how it is decided</summary>{escape(readings.get(line.id, ''))}</details>"
     facts = {"paper": line.published, "ours": line.ours, "why": line.why}
     facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)
     return f"""<article id="claim-{escape(line.id)}">
 <div><span class="badge {line.verdict.replace(" ", "-")}">{escape(line.verdict)}</span>
 <p class="small">{escape(line.where)}<br><code>{escape(line.id)}</code></p></div>
 <div><p class="what">{escape(line.statement)}</p><dl>{facts}</dl>
-<p class="small">{" · ".join(part for part in behind if part)}</p></div></article>
+<p class="small">{" · ".join(part for part in behind if part)}</p>{reading}</div></article>
 """
 
 

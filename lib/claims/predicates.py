@@ -18,24 +18,29 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 from math import inf, isnan
 
-from lib.claims.contrasts import WORDS, cells, contrast, name, other_seeds, saturated, selection, shown, text, value
+from lib.claims.contrasts import (METRICS, WORDS, cells, contrast, name, other_seeds, saturated, selection, shown, text,
+                                  value)
 from lib.claims.evidence import Estimate, Evidence, Missing
 from lib.results import COLUMNS
 
 KINDS = {"compare": {"above", "below"}, "bound": set(), "trend": {"along", "direction"}, "all": {"parts"},
          "waits": {"for"}, "eye": {"could_decide"}}
+MORE = ("more images or seeds",)
 DIRECTIONS = ("up", "down", "not monotone", "peak")
 
 
 @dataclass(frozen=True)
 class Finding:
     """truth: True, False or None (open). why: a sentence. ours: the number that decides, with its interval.
-    n: images behind it; seeds: trainings behind it."""
+
+    n: images behind it; seeds: trainings behind it. needs: what could settle an open finding.
+    """
     truth: bool | None
     why: str
     ours: str = ""
     n: int = 0
     seeds: int = 0
+    needs: tuple[str, ...] = ()
 
 
 def check(test: dict) -> None:
@@ -60,15 +65,15 @@ def judge(test: dict, evidence: Evidence) -> Finding:
     """Whether the rows bear a predicate out. Missing rows leave it open, and `why` names them."""
     check(test)
     if test["kind"] == "waits":
-        return Finding(None, f"waits for {test['for']}")
+        return Finding(None, f"waits for {test['for']}", needs=(test["for"],))
     if test["kind"] == "eye":
-        return Finding(None, f"a matter of the eye; {test['could_decide']} could decide")
+        return Finding(None, f"a matter of the eye; {test['could_decide']} could decide", needs=(test["could_decide"],))
     if test["kind"] == "all":
         return conjunction([judge(part, evidence) for part in test["parts"]])
     try:
         return {"compare": compare, "bound": bound, "trend": trend}[test["kind"]](test, evidence)
     except Missing as missing:
-        return Finding(None, f"waits for {missing}")
+        return Finding(None, f"waits for {missing}", needs=(f"the rest of the {test['experiment']} rows",))
 
 
 def compare(test: dict, evidence: Evidence) -> Finding:
@@ -83,11 +88,12 @@ def compare(test: dict, evidence: Evidence) -> Finding:
         order = "" if "within" in test else other_seeds(test, keys, above, below, evidence, estimate)
         if order:
             return Finding(None, f"the order changes with the training seed: {found[-1].name}, {order}",
-                           text(estimate, metric), estimate.n, len(seeds))
+                           text(estimate, metric, True), estimate.n, len(seeds), ("more trainings",))
     if not found:
-        return Finding(None, "every cell is saturated (both sides above 95 %, or both below 5 %)")
+        why = "every cell is saturated (both sides above 95 %, or both below 5 %)"
+        return Finding(None, why, needs=("other radii",))
     low, high = (-test["within"], test["within"]) if "within" in test else (test.get("by", 0.0), inf)
-    return settle(found, metric, low, high, len(seeds))
+    return settle(found, metric, low, high, len(seeds), change=True)
 
 
 def bound(test: dict, evidence: Evidence) -> Finding:
@@ -95,7 +101,7 @@ def bound(test: dict, evidence: Evidence) -> Finding:
     found = [replace(value(test, keys, evidence), name=name(keys)) for keys in cells(test)]
     found = [estimate for estimate in found if not isnan(estimate.value)]
     if not found:
-        return Finding(None, "no attack succeeded, so that there is nothing to detect")
+        return Finding(None, "no attack succeeded, so that there is nothing to detect", needs=MORE)
     low, high = (test["above"], inf) if "above" in test else (-inf, test["below"])
     return settle(found, test["metric"], low, high, max(1, len(evidence.seeds(selection(test)))))
 
@@ -113,22 +119,22 @@ def trend(test: dict, evidence: Evidence) -> Finding:
     if test["direction"] == "peak":
         top = values.index(test["at"])
         others = [change(track[top], other) for track in tracks for other in track if other is not track[top]]
-        return settle(others, metric, 0.0, inf, seeds)
+        return settle(others, metric, 0.0, inf, seeds, change=True)
     # where no attack succeeded a detection rate has no value
     tracks = [[at for at in track if not isnan(value(test, at, evidence).value)] for track in tracks]
     tracks = [track for track in tracks if len(track) > 1]
     if not tracks:
-        return Finding(None, "too few attacks succeeded to see a trend")
+        return Finding(None, "too few attacks succeeded to see a trend", needs=MORE)
     if test["direction"] == "not monotone":
         return conjunction([both_ways(track, change, metric, seeds) for track in tracks])
     if test["direction"] == "down":
         tracks = [track[::-1] for track in tracks]
-    whole = settle([change(track[-1], track[0]) for track in tracks], metric, 0.0, inf, seeds)
+    whole = settle([change(track[-1], track[0]) for track in tracks], metric, 0.0, inf, seeds, change=True)
     steps = [change(later, earlier) for track in tracks for earlier, later in zip(track, track[1:])]
     against = [step for step in steps if step.widened(len(steps)).high < 0]
     if against and whole.truth is not False:
         first = against[0]
-        return Finding(False, f"a step against the trend: {first.name}", text(first, metric), first.n, seeds)
+        return Finding(False, f"a step against the trend: {first.name}", text(first, metric, True), first.n, seeds)
     return whole
 
 
@@ -140,27 +146,35 @@ def both_ways(track: list[dict], change, metric: str, seeds: int) -> Finding:
     steps = [change(later, earlier) for earlier, later in zip(track, track[1:])]
     one_way = all(s.low > 0 for s in steps) or all(s.high < 0 for s in steps)
     truth = True if rises and falls else False if one_way else None
-    ours = "; ".join(text(max(some, key=lambda e: abs(e.value)), metric) for some in (rises, falls) if some)
+    ours = "; ".join(text(max(some, key=lambda e: abs(e.value)), metric, True) for some in (rises, falls) if some)
     words = {True: "rises and falls", False: "moves one way", None: "neither surely rises and falls nor moves one way"}
-    return Finding(truth, f"{name({k: v for k, v in track[0].items() if k not in ('variant', 'eps')})} {words[truth]}",
-                   ours, min(p.n for p in pairs), seeds)
+    of = name({k: v for k, v in track[0].items() if k not in ("variant", "eps")}, METRICS.get(metric, metric))
+    needs = MORE if truth is None else ()
+    return Finding(truth, f"{of}: {words[truth]}", ours, min(p.n for p in pairs), seeds, needs)
 
 
-def settle(found: list[Estimate], metric: str, low: float, high: float, seeds: int) -> Finding:
-    """True if every interval lies between low and high, false if one lies wholly outside, else open."""
+def settle(found: list[Estimate], metric: str, low: float, high: float, seeds: int, change: bool = False) -> Finding:
+    """True if every interval lies between low and high, false if one lies wholly outside, else open.
+
+    change: whether the estimates are differences, for the words alone.
+    """
     wide = {id(e): e.widened(len(found)) for e in found}
     outside = [e for e in found if wide[id(e)].high < low or wide[id(e)].low > high]
     inside = [e for e in found if e.low > low and e.high < high]
     unsure = [e for e in found if e not in inside]
     worst = min(outside or unsure or found, key=lambda e: min(e.low - low, high - e.high))
     limit = low if low > -inf else high
-    wanted = f"within ±{shown(high, metric)}" if -low == high else (
-        f"{'above' if limit == low else 'below'} {shown(limit, metric) if limit else 'zero'}")
+    wanted = f"within ±{shown(high, metric, change).removeprefix('+')}" if -low == high else (
+        f"{'above' if limit == low else 'below'} {shown(limit, metric, change) if limit else 'zero'}")
     truth = False if outside else True if len(inside) == len(found) else None
     why = {False: f"{len(outside)} of {len(found)} surely not {wanted}: {worst.name}",
-           True: f"all {len(found)} surely {wanted}; the closest: {worst.name}",
+           True: f"{'both' if len(found) == 2 else f'all {len(found)}'} surely {wanted}; the closest: {worst.name}",
            None: f"{len(inside)} of {len(found)} surely {wanted}, none surely not; open: {worst.name}"}[truth]
-    return Finding(truth, why, text(worst, metric), worst.n, seeds)
+    if len(found) == 1:
+        word = {False: "surely not", True: "surely", None: "perhaps"}[truth]
+        why = f"{worst.name}, {word} {wanted}"
+    return Finding(truth, f"{METRICS.get(metric, metric)}: {why}", text(worst, metric, change), worst.n, seeds,
+                   MORE if truth is None else ())
 
 
 def conjunction(findings: list[Finding]) -> Finding:
@@ -168,6 +182,8 @@ def conjunction(findings: list[Finding]) -> Finding:
     ordered = sorted(findings, key=lambda f: (False, None, True).index(f.truth))
     said = [f for f in ordered if f.truth is False] or ordered
     spoken = next((f for f in said if f.ours), said[0])
-    more = f"; and {len(said) - 3} more" if len(said) > 3 else ""
-    return Finding(ordered[0].truth, "; ".join(f.why for f in said[:3]) + more, spoken.ours, spoken.n,
-                   max(f.seeds for f in findings))
+    why = list(dict.fromkeys(f.why for f in said))
+    more = [f"and {len(why) - 3} more"] if len(why) > 3 else []
+    needs = tuple(dict.fromkeys(need for f in said if f.truth is None for need in f.needs))
+    seeds = max(f.seeds for f in findings)
+    return Finding(ordered[0].truth, "; ".join(why[:3] + more), spoken.ours, spoken.n, seeds, needs)

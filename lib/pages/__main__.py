@@ -37,7 +37,7 @@ def listed() -> list[Path]:
 
 def notebooks() -> list[Path]:
     """The pages that run."""
-    return [page for page in listed() if page.suffix == ".ipynb"]
+    return [page for page in listed() if page.suffix == ".ipynb" and (ROOT / page).exists()]
 
 
 def bare(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -90,8 +90,6 @@ def defaults(page: Path) -> dict:
     import nbformat
     try:
         cells = nbformat.read(page, as_version=4).cells
-    except FileNotFoundError:
-        raise Wrong("it is in the table of contents, but there is no such file") from None
     except (nbformat.reader.NotJSONError, nbformat.ValidationError, UnicodeDecodeError) as error:
         raise Wrong(f"it cannot be read as a notebook ({str(error).splitlines()[0]})") from None
     tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]

@@ -1,4 +1,4 @@
-"""Figures of the book: functions that take rows or arrays and return a matplotlib Figure (no torch, no global state)."""
+"""Figures of the book: functions that take rows or arrays and return a Figure (no torch, no global state)."""
 
 from lib.plots.curves import accuracy_against_eps, accuracy_against_l2, beside, detection_against, margins, shares
 from lib.plots.diagrams import factorisations

@@ -79,7 +79,8 @@ def rings(axis, published: pd.DataFrame | None, x: str) -> None:
 def accuracy_against_eps(rows: pd.DataFrame, published: pd.DataFrame | None = None, metric: str = "accuracy") -> Figure:
     """Accuracy (fraction in [0, 1]) against the l-infinity radius, a panel for each attack, a line for each model.
 
-    published: columns attack, model, eps, value; drawn as hollow marks. Rows of attack "clean" become the point at eps 0.
+    published: columns attack, model, eps, value; drawn as hollow marks. Rows of attack "clean" become
+    the point at eps 0.
     """
     found = pick(rows, metric, ["model", "attack", "eps"])
     clean = found[found.attack == "clean"].assign(eps=0.0)
@@ -105,7 +106,7 @@ def accuracy_against_eps(rows: pd.DataFrame, published: pd.DataFrame | None = No
 @styled
 def detection_against(rows: pd.DataFrame, x: str = "eps", detectors: tuple = ("marginal", "logit", "kl"),
                       target: float = 0.05) -> Figure:
-    """Share of successful attacks that each detector flags, against `x` ("eps", or "c" on a log axis), panel by detector.
+    """Share of successful attacks that each detector flags, against `x` ("eps", or "c" on a log axis).
 
     The dotted line is the false-positive rate asked for: a rate on it means that the detector sees nothing.
     """
@@ -183,6 +184,8 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, metric: str, label: str)
 @styled
 def shares(table: pd.DataFrame, label: str, title: str = "") -> Figure:
     """Grouped dots: index = model, a column for each way of measuring, values fractions in [0, 1]."""
+    if table.empty:
+        return blank(f"no rows yet for {label}")
     figure = Plate(figsize=(6.4, 0.9 + 0.36 * len(table)), layout="constrained")
     axis = figure.subplots()
     places = range(len(table))[::-1]

@@ -28,7 +28,7 @@ LOOKS = {  # colour, marker, line style
     "CNN": ("#7d8580", "*", ":"),
 }
 NAMES = {"fgsm": "FGSM", "pgd": "PGD", "mim": "MIM", "cw": "CW", "clean": "clean", "marginal": "marginal",
-         "logit": "logit", "kl": "KL", "tv": "TV", "all": "all together", "joint": "any detector"}
+         "logit": "logit", "kl": "KL", "tv": "TV", "all": "all together", "joint": "any detector", "strong": "strong"}
 RC = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper", font_scale=1.2),
@@ -59,6 +59,10 @@ def ordered(models) -> list[str]:
 class Plate(Figure):
     """A figure that a notebook shows as a small PNG of its own making, whatever plotting backend the kernel has."""
 
+    def savefig(self, *args, **kwargs) -> None:
+        with mpl.rc_context(RC):                # ticks are made when they are drawn: keep the style in force until then
+            super().savefig(*args, **kwargs)
+
     def _repr_png_(self) -> bytes:
         return encode(self)
 
@@ -69,9 +73,7 @@ def styled(draw):
     @functools.wraps(draw)
     def wrapped(*args, **kwargs) -> Figure:
         with mpl.rc_context(RC):
-            figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()  # ticks are made lazily: make them while the style is in force
-        return figure
+            return draw(*args, **kwargs)
 
     return wrapped
 
@@ -91,8 +93,7 @@ def encode(figure: Figure, kind: str = "png", dpi: int = 150, colours: int = 128
     from PIL import Image
 
     raw, small = io.BytesIO(), io.BytesIO()
-    with mpl.rc_context(RC):
-        figure.savefig(raw, format="png", dpi=dpi)
+    figure.savefig(raw, format="png", dpi=dpi)
     image = Image.open(raw).convert("RGB")
     if kind == "webp":
         image.save(small, format="webp", quality=82, method=6)

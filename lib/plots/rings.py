@@ -13,14 +13,15 @@ SHADE = np.array(to_rgb("#5f5b54"))
 def acceptance(panels: dict, points, labels, reach: float = 2.0, title: str = "", shown: int = 400) -> Figure:
     """Six small maps of the square [-reach, reach]^2; what is rejected lies in the shade.
 
-    panels: title -> (classes, rejected), each (side, side), row 0 at the bottom: int class of every grid point (assigned or
-    predicted) and bool. points (n, 2), labels (n,): training data, of which the first `shown` are drawn.
+    panels: title -> (classes, rejected), each (side, side), row 0 at the bottom: int class of every grid point
+    (assigned or predicted) and bool. points (n, 2), labels (n,): training data, of which the first `shown` are drawn.
     """
     figure = Plate(figsize=(6.4, 4.75 + (0.3 if title else 0)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
     axes = figure.subplots(-(-len(panels) // 3), 3, squeeze=False, sharex=True, sharey=True).ravel()
     for axis, (name, (classes, rejected)) in zip(axes, panels.items()):
-        axis.imshow(tint(classes, rejected), origin="lower", extent=(-reach, reach, -reach, reach), interpolation="nearest")
+        axis.imshow(tint(classes, rejected), origin="lower", extent=(-reach, reach, -reach, reach),
+                    interpolation="nearest")
         edge = np.linspace(-reach, reach, len(rejected))
         if rejected.any() and not rejected.all():
             axis.contour(edge, edge, rejected, levels=[0.5], colors=INK, linewidths=0.8)
@@ -48,7 +49,8 @@ def divergences(margin, curves: dict) -> Figure:
     top = max(1.6, *(float(max(curve)) for curve in curves.values()))
     axis.axhspan(1, top, color=SHADE, alpha=0.25, linewidth=0)
     axis.text(margin[-1] * 0.02, 1.04, "rejected", va="bottom", fontsize=10.5)
-    axis.set(xlabel="margin of the predicted class, nats", ylabel="score / threshold", ylim=(0, top), xlim=(0, margin[-1]))
+    axis.set(xlabel="margin of the predicted class, nats", ylabel="score / threshold",
+             ylim=(0, top), xlim=(0, margin[-1]))
     axis.legend(loc="upper center")
     return figure
 

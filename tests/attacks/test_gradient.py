@@ -86,7 +86,8 @@ def test_a_linear_classifier_loses_accuracy_as_eps_grows(attack):
     model, x = centred(random_normal(2, 6)), random_images(200)
     y = model(x).argmax(1)
     loss = cross_entropy(model, y)
-    accuracy = [(model(attack(loss, x, Linf(eps))).argmax(1) == y).double().mean().item() for eps in (0, 0.05, 0.1, 0.2, 0.4)]
+    accuracy = [(model(attack(loss, x, Linf(eps))).argmax(1) == y).double().mean().item()
+                for eps in (0, 0.05, 0.1, 0.2, 0.4)]
     assert accuracy[0] == 1 and accuracy == sorted(accuracy, reverse=True) and accuracy[-1] < 0.5
 
 
@@ -106,8 +107,8 @@ def test_pgd_is_the_published_algorithm():
     for _ in range(7):
         image = x + delta + 0.05 * input_gradient(loss, x + delta).sign()
         delta = (image.clamp(0, 1) - x).clamp(-eps, eps)            # the image to the box, then delta to the ball
-    by_hand = (x + delta).clamp(0, 1)
-    torch.testing.assert_close(pgd(loss, x, Linf(eps), steps=7, step_size=0.05, start=start), by_hand, rtol=0, atol=1e-12)
+    ours = pgd(loss, x, Linf(eps), steps=7, step_size=0.05, start=start)
+    torch.testing.assert_close(ours, (x + delta).clamp(0, 1), rtol=0, atol=1e-12)
 
 
 def test_the_first_gradient_of_pgd_is_taken_at_the_start_outside_the_box():

@@ -64,7 +64,7 @@ def test_with_a_generator_an_image_a_batch_and_its_images_alone_start_alike(ball
 @pytest.mark.parametrize("kind", [Linf, L2])
 @pytest.mark.parametrize("eps", [-0.1, float("nan"), float("inf"), True])
 def test_an_impossible_eps_is_refused_by_value(kind, eps):
-    with pytest.raises(ValueError, match=f"{kind.__name__}'s eps is {eps}; expected a finite number of at least 0: pass"):
+    with pytest.raises(ValueError, match=f"{kind.__name__}'s eps is {eps}; expected a finite number.*: pass the"):
         kind(eps)
 
 

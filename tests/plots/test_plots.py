@@ -75,3 +75,15 @@ def test_a_graph_has_one_arrow_for_each_parent():
     figure = plots.factorisations({"GFZ": Chain})
     arrows = [patch for patch in figure.axes[0].patches if isinstance(patch, mpl.patches.FancyArrowPatch)]
     assert len(arrows) == 3
+
+
+def test_margins_and_shares_say_when_there_is_nothing_to_draw():
+    assert "no rows yet" in words(plots.margins({}, {"lost": 16.6}))
+    assert "no rows yet" in words(plots.shares(pd.DataFrame(), "accuracy"))
+
+
+def test_every_c_of_an_attack_has_its_tick():
+    found = pd.concat([rows(c=c, metric="detect_kl", attack="cw") for c in (0.1, 10.0)])
+    figure = plots.detection_against(found, x="c")
+    figure.draw_without_rendering()
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.1", "10"]
