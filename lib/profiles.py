@@ -96,7 +96,7 @@ PROFILES = {
     "laptop": Profile(
         "laptop", "mnist", {"decoder": Training(12_000, rate=1e-3, schedule="one-cycle"),
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
-        blocks={a: {"decoder": 5, "BNN": 5, "other": 50} if a in ("cw", "strong", "referee") else
+        blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee") else
                 {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
         fit_images=5_000, test_images=2_000, judged_images=500,
         images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},

@@ -95,7 +95,8 @@ def waiting(table: pd.DataFrame) -> pd.DataFrame:
         for thing in line.needs.split("; "):
             need.setdefault(thing, {"would decide": [], "would test harder": []})[column].append(line.id)
     lines = {thing: {column: ", ".join(ids) for column, ids in columns.items()} for thing, columns in need.items()}
-    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("to come")
+    columns = ["would decide", "would test harder"]
+    return pd.DataFrame(list(lines.values()), index=list(lines), columns=columns).rename_axis("to come")
 
 
 STYLE = """<style>
@@ -119,29 +120,20 @@ STYLE = """<style>
 </style>"""
 
 
-def as_html(table: pd.DataFrame, paper: str = "deep-bayes", links: bool = True) -> str:
+def as_html(table: pd.DataFrame, paper: str = "deep-bayes") -> str:
     """The ledger for a page: badge, claim, the paper's word beside our number, why, and the predicate in words.
 
-    Readable on a phone, in light and dark, and without colour (a badge says its verdict). links: whether to link the
-    pages that show the rows.
+    Readable on a phone, in light and dark, and without colour (a badge says its verdict). A line whose `link` is blank
+    gets no link: so a page shows the part of the ledger that it decides itself.
     """
     readings = {claim["id"]: claim["predicate"]["reading"] for claim in claims(paper) if "predicate" in claim}
-    return f'{STYLE}<div class="ledger">{"".join(_entry(line, links, readings) for line in table.itertuples())}</div>'
+    return f'{STYLE}<div class="ledger">{"".join(_entry(line, readings) for line in table.itertuples())}</div>'
 
 
-def on_page(page: str, rows: dict[str, pd.DataFrame] | Path | str | None = None, profile: str = "laptop") -> str:
-    """The part of the ledger that a page decides, as HTML; page as in "deep_bayes/mnist". ValueError if it has none."""
-    table = ledger("deep-bayes", rows, profile)
-    mine = table[table.link.str.partition("#")[0] == page]
-    if mine.empty:
-        raise ValueError(f"no claim names the page {page!r}; expected one of {sorted(set(table.link) - {''})}")
-    return as_html(mine, links=False)
-
-
-def _entry(line, links: bool, readings: dict[str, str]) -> str:
+def _entry(line, readings: dict[str, str]) -> str:
     page, _, place = line.link.partition("#")
     link = f'<a href="{escape(page)}.html{"#" + escape(place) if place else ""}">rows and figure</a>'
-    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training"), link if links and page else ""]
+    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training"), link if page else ""]
     reading = f"<details><summary>how it is decided</summary>{escape(readings.get(line.id, ''))}</details>"
     facts = {"paper": line.published, "ours": line.ours, "why": line.why}
     facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)

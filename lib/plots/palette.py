@@ -37,7 +37,7 @@ RC = {
     "axes.titlelocation": "left", "axes.titlesize": 11.5, "axes.titleweight": "bold", "axes.labelsize": 11,
     "axes.grid": True, "axes.grid.axis": "y", "grid.color": "#e4e0d6", "grid.linewidth": 0.8,
     "xtick.labelsize": 10.5, "ytick.labelsize": 10.5, "legend.fontsize": 10.5, "legend.frameon": False,
-    "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 150, "lines.linewidth": 1.8,
+    "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 120, "lines.linewidth": 1.8,
 }
 
 
@@ -85,7 +85,7 @@ def blank(message: str) -> Figure:
     return figure
 
 
-def encode(figure: Figure, kind: str = "png", dpi: int = 150, colours: int = 128) -> bytes:
+def encode(figure: Figure, kind: str = "png", dpi: int = 120, colours: int = 64) -> bytes:
     """The figure as bytes of a small image: `png` on a palette of `colours`, or `webp` for the frames of a slider.
 
     Curves on a flat ground need few colours; the palette makes a page about three times lighter.

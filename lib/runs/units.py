@@ -3,10 +3,12 @@
 import argparse
 import fcntl
 import functools
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,23 +114,25 @@ def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
         write_record(path, arrays, settings)
 
 
-class locked:
+@contextmanager
+def locked(path: Path):
     """Hold the lock beside `path`; the kernel frees it when a process dies, so no lock is ever left over."""
-
-    def __init__(self, path: Path):
-        self.path = path.with_name(f".{path.name}.lock")
-
-    def __enter__(self):
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = open(self.path, "w")
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = open(lock, "w")
         except OSError as error:
-            raise OSError(f"cannot write in {self.path.parent}: {error}; free space or choose another results folder") from error
-        fcntl.flock(self.file, fcntl.LOCK_EX)
-
-    def __exit__(self, *_):
-        self.path.unlink(missing_ok=True)
-        self.file.close()
+            raise OSError(f"cannot write in {lock.parent}: {error}; free space or choose another results folder") from error
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+            break
+        file.close()                                # whoever held it before has removed it: ask for the new one
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        file.close()
 
 
 def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:

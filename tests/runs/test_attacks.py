@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lib.results import one, read_record, select
-from lib.runs import carlini, clean, outcomes, precision, whitebox
+from lib.runs import carlini, clean, outcomes, precision, samples, whitebox
 from lib.runs.training import training
 from lib.runs.victims import Victim, first_images
 
@@ -81,6 +81,13 @@ def test_gradients_in_float32_are_compared_on_the_same_images(folder):
     precision.precision("smoke", results=folder, only="GFZ_pgd_seed0")
     line = precision.compared("smoke", 0, folder).iloc[0]
     assert (line.model, line.n) == ("GFZ", 4) and line.low <= line.difference <= line.high
+
+
+def test_more_samples_are_predictions_of_their_own(folder):
+    rows = samples.samples("smoke", results=folder, only="GFZ_samples_seed0")
+    assert set(select(rows, metric="accuracy").variant) == {f"K={k}" for k in samples.SAMPLES}
+    record = read_record(folder / "smoke/samples/GFZ_samples_seed0.npz")
+    assert (record["log_joint"][0] != record["log_joint"][1]).any()
 
 
 @pytest.mark.parametrize("experiment", [whitebox.whitebox, whitebox.strong_protocol, carlini.carlini, clean.clean, training])

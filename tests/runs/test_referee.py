@@ -9,13 +9,12 @@ from lib.models import CNN, build
 from lib.profiles import profile
 from lib.runs import peers
 from lib.runs.networks import network
-from lib.runs.referee import FixedNoise, compare, compare_strong, referee
+from lib.runs.referee import CW_IMAGES, FixedNoise, compare, compare_strong, referee
 from lib.runs.training import checkpoint
 from lib.runs.victims import Victim
 from tests.conftest import skip_or_fail
 
 IMAGES = 150
-POINTS = {"fgsm": 0.02, "pgd": 0.02, "mim": 0.02, "cw": 0.02, "autoattack": 0.03}
 
 
 @pytest.fixture(scope="module")
@@ -33,41 +32,45 @@ def accuracy(net, x, y) -> float:
     return (net(x).argmax(1) == y).double().mean().item()
 
 
+def agree(net, found, y, points: float) -> None:
+    """Assert that the accuracies under attack differ by at most `points`, where neither all nor no images survive."""
+    left = {name: accuracy(net, adv, y) for name, adv in found.items()}
+    assert len(left) >= 2 and 0.2 <= left["ours"] <= 0.8, left
+    assert all(abs(left["ours"] - other) <= points for other in left.values()), left
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("attack", ["fgsm", "pgd", "mim", "cw"])
+@pytest.mark.parametrize("attack", ["pgd", "mim"])
 def test_at_equal_settings_our_attack_is_as_strong_as_the_peers(robust, attack):
     net, x, y = robust
-    found = {name: accuracy(net, adv, y) for name, adv in compare(net, x, y, attack).items()}
-    assert len(found) >= 2
-    assert 0.2 <= found["ours"] <= 0.8, f"no comparison where so many or so few survive: {found}"
-    for name, other in found.items():
-        assert abs(found["ours"] - other) <= POINTS[attack], f"ours and {name} differ: {found}"
+    agree(net, compare(net, x, y, attack), y, points=0.02)
 
 
 @pytest.mark.slow
-def test_fgsm_is_that_of_the_peers_image_by_image(robust):
+def test_our_fgsm_is_that_of_the_peers_pixel_by_pixel(robust):
     net, x, y = robust
     found = compare(net, x, y, "fgsm")
+    agree(net, found, y, points=0.02)
     for adv in found.values():
         assert ((adv - found["ours"]).abs() < 1e-6).double().mean() > 0.999      # a gradient near 0 may change its sign
 
 
 @pytest.mark.slow
-def test_cw_is_as_near_as_that_of_foolbox(robust):
-    net, x, y = robust
-    found = compare(net, x[:50], y[:50], "cw")
-    l2 = {name: (adv - x[:50]).flatten(1).norm(dim=1) for name, adv in found.items()}
+def test_our_cw_breaks_as_many_as_foolbox_and_from_as_near(robust):
+    net, x, y = (robust[0], robust[1][:CW_IMAGES], robust[2][:CW_IMAGES])
+    found = compare(net, x, y, "cw")
+    agree(net, found, y, points=0.02)
+    l2 = {name: (adv - x).flatten(1).norm(dim=1) for name, adv in found.items()}
     both = (l2["ours"] > 1e-4) & (l2["foolbox"] > 1e-4)
-    assert both.sum() >= 5
     torch.testing.assert_close(l2["ours"][both].mean(), l2["foolbox"][both].mean(), rtol=0.02, atol=0)
 
 
 @pytest.mark.slow
 def test_autoattack_beats_our_strong_protocol_by_at_most_3_points(robust):
     net, x, y = robust
-    found = {name: accuracy(net, adv, y) for name, adv in compare_strong(net, x, y).items()}
-    assert 0.2 <= found["ours"] <= 0.8, found
-    assert found["ours"] - found["torchattacks"] <= POINTS["autoattack"], found
+    left = {name: accuracy(net, adv, y) for name, adv in compare_strong(net, x, y).items()}
+    assert 0.2 <= left["ours"] <= 0.8, left
+    assert left["ours"] - left["torchattacks"] <= 0.03, left
 
 
 def test_the_experiment_gives_a_row_for_each_library(results):

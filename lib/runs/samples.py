@@ -1,0 +1,44 @@
+"""How many samples the Bayes-rule classifier needs: clean accuracy over K, on images that every K sees."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.profiles import profile as profile_of
+from lib.runs import outcomes, units
+from lib.runs.victims import Victim, first_images
+
+MODELS = ("GFZ", "GFY", "GBZ", "GBY")
+SAMPLES = (1, 10, 50)                   # published: 1 in training, 10 in use
+IMAGES, DRAWS = 200, 2
+
+
+def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
+    """The record of one model: a cell for each K, the classes seen in DRAWS fresh predictions."""
+    victim = Victim.load(model, profile, seed, device, results)
+    images, x, y, dataset = first_images(victim.profile, 0, min(IMAGES, victim.profile.judged_images))
+    logits = [replace(victim, profile=replace(victim.profile, samples=k)).predict(x, images, f"samples/{k}", DRAWS)
+              for k in SAMPLES]
+    nothing = np.zeros((len(SAMPLES), len(images)), np.float32)
+    arrays = {"index": np.array(images, np.int32), "label": y.numpy().astype(np.int8), "l2": nothing, "linf": nothing,
+              "predictions": np.stack([found.argmax(-1).T for found in logits]).astype(np.int8),
+              "log_joint": np.stack([found[-1] for found in logits]).astype(np.float32)}
+    return arrays, {"experiment": "samples", "dataset": dataset.name, "model": model, "attack": "clean", "seed": seed,
+                    "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",
+                    "cells": [{"attack": "clean", "variant": f"K={k}"} for k in SAMPLES], "data": dataset.source}
+
+
+def samples(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+            fresh: bool = False, only: str | None = None):
+    """Rows of clean accuracy with K = 1, 10 and 50 samples a class (variant), for the generative models."""
+    profile_of(profile)
+    todo = [units.Unit(f"{model}_samples_seed{seed}",
+                       lambda device, model=model: compute(model, seed, profile, results, device)) for model in MODELS]
+    return units.ensure("samples", todo, outcomes.summariser(profile, results), profile=profile, device=device,
+                        results=results, fresh=fresh, only=only, seed=seed)
+
+
+if __name__ == "__main__":
+    units.main(samples, __doc__)
