@@ -95,6 +95,7 @@ PROFILES = {
         restarts=1, gradient_draws=1),
     "laptop": Profile(
         "laptop", "mnist", {"decoder": Training(12_000, rate=1e-3, schedule="one-cycle"),
+                            "DBX": Training(24_000),    # one-cycle ends in a constant q(z | x, y) that ignores x
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
         blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee") else
                 {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
@@ -108,8 +109,7 @@ PROFILES = {
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
-        images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000},
-                                                                 "referee": {"decoder": 100, "other": 1_000}}),
+        images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000}}),
 }
 
 

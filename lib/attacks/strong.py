@@ -1,4 +1,4 @@
-"""The second, harder test: PGD on the margin with restarts, gradients averaged over noise, and survivors carried on."""
+"""The second, harder test: PGD with restarts on two losses, gradients averaged over noise, and survivors carried on."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,24 +8,34 @@ from torch import Tensor
 
 from lib.attacks.gradient import pgd
 from lib.attacks.inputs import Images, Labels, LogitsFn, LossFn, PerImage, check_count, check_pair
-from lib.attacks.losses import averaged, margin
+from lib.attacks.losses import averaged, cross_entropy, margin
 from lib.attacks.norms import Ball
 
 MAJORITY = 0.5
+STRIDES = (2, 1 / 2, 1 / 10, 1 / 40)    # of eps, a quarter of the steps each: cross the ball first, settle last
+
+
+def exact_cross_entropy(logits_fn: LogitsFn, y: Labels) -> LossFn:
+    """Cross-entropy in float64, which does not run out of gradient at a margin of 17 nats."""
+    return cross_entropy(logits_fn, y, torch.float64)
+
+
+LOSSES = (margin, exact_cross_entropy)  # by turns, a restart each: what one of them cannot climb the other often can
 
 
 def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images, y: Labels, balls: Sequence[Ball], *,
            starts: Float[Tensor, "restart batch channel height width"], steps: int = 100, draws: int = 4,
            verdict_draws: int = 10, check: int = 25,
-           loss: Callable[[LogitsFn, Labels], LossFn] = margin) -> Float[Tensor, "ball batch channel height width"]:
+           losses: Sequence[Callable[[LogitsFn, Labels], LossFn]] = LOSSES) -> Float[Tensor, "ball batch channel height width"]:
     """Attack every image in each ball, from the smallest ball to the largest; return one adversarial image for each.
 
     logits_fn_of(index): the classifier for the images at these positions of x; its noise belongs to the image, not to
     the position in the batch. It is asked once for every `check` steps, and all images still under attack share the
     calls: if noise is keyed by image and by the number of calls so far, each image is attacked as it would be alone.
     balls: one norm, eps ascending. starts: points of the unit ball, scaled by eps; as many as restarts.
-    steps: of 2.5 * eps / steps each, so that every point of the ball can be reached. draws: calls that a gradient is
-    averaged over. For a deterministic classifier draws = verdict_draws = 1.
+    steps: their length falls from 2 eps to eps / 40 in four stages (STRIDES): a constant short step stays in whatever
+    corner it starts in where gradients mislead. draws: calls that a gradient is averaged over. losses: taken by turns,
+    one a restart. For a deterministic classifier draws = verdict_draws = 1.
 
     An image counts as broken when more than half of `verdict_draws` fresh draws misread it. This is looked at before
     the first step and after every `check` steps; a broken image then leaves the batch, and stays as it is for all
@@ -49,7 +59,8 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
     misread = misread_share(logits_fn_of(torch.arange(len(x), device=x.device)), x, y, verdict_draws)
     found = []
     for ball in balls:
-        for start in starts:
+        for restart, start in enumerate(starts):
+            loss = losses[restart % len(losses)]
             alive = (misread <= MAJORITY).nonzero()[:, 0]
             delta = ball.eps * start[alive]
             for begin in range(0, steps, check):
@@ -57,7 +68,7 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
                     break
                 logits_fn, clean, label = logits_fn_of(alive), x[alive], y[alive]
                 x_adv = pgd(averaged(loss(logits_fn, label), draws), clean, ball, start=delta,
-                            steps=min(check, steps - begin), step_size=2.5 * ball.eps / steps)
+                            steps=min(check, steps - begin), step_size=STRIDES[4 * begin // steps] * ball.eps)
                 share = misread_share(logits_fn, x_adv, label, verdict_draws)
                 better, going = share >= misread[alive], share <= MAJORITY
                 best[alive[better]], misread[alive[better]] = x_adv[better], share[better]

@@ -57,7 +57,7 @@ def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS["stron
     net has no noise, so gradients and verdicts take one call each. images: their indices, which key the random starts.
     """
     images = images or range(len(x))
-    starts = torch.stack([unit_starts(x, images, "referee/strong", 0, r) for r in range(restarts)])
+    starts = torch.stack([unit_starts(x, images, "referee/strong", 0, r) for r in range(restarts)]).sign()
     ours = strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, check=max(1, steps // 4), **CERTAIN)
     return {"ours": ours[0], "torchattacks": peers.autoattack(net, x, y, eps, steps=steps, **settings)}
 
@@ -130,7 +130,7 @@ def _published(attack: str) -> dict:
 
 def _ours(eps: float, steps: int, restarts: int) -> dict:
     return {"attack": "pgd", "variant": "ours", "norm": "linf", "eps": eps, "steps": steps,
-            "step_size": 2.5 * eps / steps, "loss": "margin", "restarts": restarts, "draws": 1}
+            "step_size": eps / 40, "loss": "margin, cross-entropy", "restarts": restarts, "draws": 1}
 
 
 def _autoattack(eps: float, steps: int, parts: tuple[str, ...], targets: int) -> dict:

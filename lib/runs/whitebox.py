@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.attacks import Linf, cross_entropy, fgsm, input_gradient, margin, mim, pgd, strong
+from lib.attacks import Linf, cross_entropy, fgsm, input_gradient, mim, pgd, strong
 from lib.models import MODELS
 from lib.profiles import Profile
 from lib.profiles import profile as profile_of
@@ -21,8 +21,8 @@ def cells(profile: Profile, attack: str) -> list[dict]:
     """The key columns of each cell of a unit: its settings, one entry an eps."""
     steps = profile.steps[attack]
     if attack == "strong":
-        return [{"attack": "pgd", "norm": "linf", "eps": eps, "steps": steps, "step_size": 2.5 * eps / steps,
-                 "loss": "margin", "restarts": profile.restarts, "draws": profile.gradient_draws}
+        return [{"attack": "pgd", "norm": "linf", "eps": eps, "steps": steps, "step_size": eps / 40,
+                 "loss": "margin, cross-entropy", "restarts": profile.restarts, "draws": profile.gradient_draws}
                 for eps in profile.strong_eps]
     return [{"attack": attack, "norm": "linf", "eps": eps, "steps": steps, "step_size": eps if attack == "fgsm" else STEP_SIZE,
              "loss": "cross-entropy", "restarts": 1, "draws": 1} for eps in profile.eps]
@@ -42,12 +42,12 @@ def published_attack(victim: Victim, attack: str, eps: float, x, y, images, dtyp
 
 
 def strong_attack(victim: Victim, x, y, images, dtype: str) -> torch.Tensor:
-    """The strong protocol on one batch: an adversarial image for each eps, (eps, batch, ...)."""
+    """The strong protocol on one batch, from random corners of the ball: an adversarial image for each eps, (eps, batch, ...)."""
     profile = victim.profile
-    starts = torch.stack([unit_starts(x, images, "strong/start", victim.seed, r) for r in range(profile.restarts)])
+    starts = torch.stack([unit_starts(x, images, "strong/start", victim.seed, r) for r in range(profile.restarts)]).sign()
     return strong(victim.logits_fn_of("strong", images, dtype=dtype), x, y, [Linf(eps) for eps in profile.strong_eps],
                   starts=starts, steps=profile.steps["strong"], draws=profile.gradient_draws,
-                  verdict_draws=profile.draws, check=max(1, profile.steps["strong"] // 4), loss=margin)
+                  verdict_draws=profile.draws, check=max(1, profile.steps["strong"] // 4))
 
 
 def attack_batch(victim: Victim, attack: str, x, y, images, dtype: str) -> torch.Tensor:
@@ -102,7 +102,7 @@ def whitebox(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
 
 def strong_protocol(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
                     fresh: bool = False, only: str | None = None):
-    """Rows of the strong protocol: margin loss, averaged gradients, restarts, survivors carried over ascending eps."""
+    """Rows of the strong protocol: two losses, averaged gradients, restarts, survivors carried over ascending eps."""
     return units.ensure("strong", _units(("strong",), profile, seed, results), outcomes.summariser(profile, results),
                         profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
 
