@@ -95,7 +95,7 @@ PROFILES = {
         restarts=1, gradient_draws=1),
     "laptop": Profile(
         "laptop", "mnist", {"decoder": Training(12_000, rate=1e-3, schedule="one-cycle"),
-                            "DBX": Training(24_000),    # one-cycle ends in a constant q(z | x, y) that ignores x
+                            "DBX": Training(8_000),     # one-cycle ends in a constant q(z | x, y) that ignores x
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
         blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee") else
                 {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},

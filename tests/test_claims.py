@@ -116,7 +116,7 @@ def test_pairing_over_images_decides_what_two_intervals_cannot(tmp_path):
     assert found.truth is True and found.ours.startswith("+5.0 points") and found.n == 400
 
 
-def first_imagess_of_images_are_joined_and_only_shared_images_are_compared(tmp_path):
+def test_blocks_of_images_are_joined_and_only_shared_images_are_compared(tmp_path):
     rows = write(tmp_path, "GFZ", np.ones((2, 100))) + write(tmp_path, "DFX", np.zeros((2, 50)))
     write(tmp_path, "DFX", np.zeros((2, 30)), first=50)
     found = claims.judge(compare(), store(tmp_path, *rows))
@@ -227,6 +227,13 @@ def test_a_difference_of_two_intervals_is_wider_than_either_and_narrower_than_th
 def test_a_predicate_that_cannot_be_judged_is_refused(broken):
     with pytest.raises(ValueError, match="predicate"):
         claims.check(broken)
+
+
+@pytest.mark.parametrize("accuracy, truth", [(0.12, None), (0.95, True)])
+def test_a_model_that_has_not_learned_its_task_decides_nothing(accuracy, truth):
+    clean = {"experiment": "clean", "attack": "clean", "variant": "one-draw", "model": "DFX"}
+    found = claims.judge(bound(), evidence(row(accuracy, **clean), row(0.1, model="DFX", attack="fgsm", eps=0.2)))
+    assert found.truth is truth and ("DFX (12%)" in found.why) == (truth is None)
 
 
 def test_missing_rows_are_named():

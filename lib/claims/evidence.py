@@ -13,6 +13,7 @@ from lib import metrics
 from lib.results import RESULTS, read_record, read_rows, select
 
 SETTINGS = ("dataset", "seed", "protocol", "attack")       # what tells the runs of one model in one experiment apart
+LEARNED = 0.9           # clean accuracy below which a model has not learned its task, and no verdict may rest on it
 EPS_FILL = 0.1          # published: an image that survives the whole grid counts as its largest eps + 0.1
 
 
@@ -90,6 +91,12 @@ class Evidence:
             if not keys[key]:
                 return {}
         return keys
+
+    def untrained(self, models: list[str]) -> dict[str, float]:
+        """Those of the models whose clean accuracy is known and below LEARNED, with it."""
+        keys = {"experiment": "clean", "metric": "accuracy", "variant": "one-draw", "seed": self.seed}
+        found = {model: self._rows(keys | {"model": model}) for model in models}
+        return {model: rows[0]["value"] for model, rows in found.items() if rows and rows[0]["value"] < LEARNED}
 
     def row(self, keys: dict) -> Estimate:
         """The one row with these keys (of the main training seed unless they name another). Raises Missing."""

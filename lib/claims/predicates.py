@@ -70,10 +70,20 @@ def judge(test: dict, evidence: Evidence) -> Finding:
         return Finding(None, f"a matter of the eye; {test['could_decide']} could decide", needs=(test["could_decide"],))
     if test["kind"] == "all":
         return conjunction([judge(part, evidence) for part in test["parts"]])
+    if broken := evidence.untrained(models(test)):
+        names = ", ".join(f"{model} ({accuracy:.0%})" for model, accuracy in broken.items())
+        return Finding(None, f"a model that misreads clean images says nothing about robustness: {names}",
+                       needs=("a training that reaches the clean accuracy of the others",))
     try:
         return {"compare": compare, "bound": bound, "trend": trend}[test["kind"]](test, evidence)
     except Missing as missing:
         return Finding(None, f"waits for {missing}", needs=(f"the rest of the {test['experiment']} rows",))
+
+
+def models(test: dict) -> list[str]:
+    """The models that a predicate names, on whichever side."""
+    named = [side["model"] for side in (test, test.get("above"), test.get("below")) if isinstance(side, dict) and "model" in side]
+    return [model for names in named for model in ([names] if isinstance(names, str) else names)]
 
 
 def compare(test: dict, evidence: Evidence) -> Finding:

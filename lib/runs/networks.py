@@ -15,8 +15,8 @@ from lib.profiles import profile as profile_of
 from lib.runs.training import checkpoint
 from lib.train import fit, load_weights, save_weights
 
-TRAINING = Training(updates=1500, batch=100, rate=3e-3, schedule="one-cycle")
-TRAINING_EPS, TRAINING_STEPS = 0.2, 5
+TRAINING = Training(updates=2500, batch=100, rate=2e-3, schedule="one-cycle")
+TRAINING_EPS, TRAINING_STEPS = 0.4, 7
 
 
 class OnAttacked(nn.Module):
