@@ -77,7 +77,8 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
         noise = Noise("train/noise", seed, range(training.batch), step=update)
         optimiser.param_groups[0]["lr"] = training.rate_at(update)
         with torch.autocast(device.type, torch.bfloat16, enabled=training.dtype == "bfloat16"):
-            objective = model.objective(x, y, noise).mean()
+            more = {"beta": beta} if (beta := training.beta_at(update)) < 1 else {}
+            objective = model.objective(x, y, noise, **more).mean()
         optimiser.zero_grad()
         (-objective).backward()
         optimiser.step()

@@ -129,20 +129,25 @@ class DeepBayes(nn.Module):
         self.posterior = Posterior(self.arch, classes)
         self.factors = build_factors(self.graph, self.arch, classes)
 
-    def log_weight(self, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+    def log_weight(self, x: Tensor, y: Tensor, noise: Tensor, beta: float = 1.0) -> Tensor:
         """log p(x, z, y) - log q(z | x, y) at z = mean + std * noise.
 
-        x: (batch, channel, H, W); y: (batch) or (class, batch); noise: (*sample, *y's axes, latent).
-        Returns nats, of the leading axes' shape, up to the constant of the pixel likelihood (protocol of the paper's
-        code: minus the plain summed squared error, beta = 1).
+        x: (batch, channel, H, W); y: (batch) or (class, batch); noise: (*sample, *y's axes, latent). beta: weight of
+        log p(z | ...) - log q, 1 in use. Returns nats, of the leading axes' shape, up to the constant of the pixel
+        likelihood (minus the plain summed squared error, as in the authors' code).
         """
         q = self.posterior(self.posterior.trunk(x), y)
-        z = q.at(noise)
-        return log_joint(self.graph, self.factors, x=x, y=y, z=z) - q.log_prob(z)
+        value = {"x": x, "y": y, "z": q.at(noise)}
+        log_q = q.log_prob(value["z"])
+        log_w = log_joint(self.graph, self.factors, **value) - log_q
+        if beta == 1:
+            return log_w
+        prior = self.factors["z"](**{parent: value[parent] for parent in self.graph.z})
+        return log_w - (1 - beta) * (prior.log_prob(value["z"]) - log_q)
 
-    def objective(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
-        """The evidence lower bound with one sample (K = 1), in nats, (batch)."""
-        return self.log_weight(x, y, noise.normal(self.arch.latent).to(x.device))
+    def objective(self, x: Tensor, y: Tensor, noise: Noise, beta: float = 1.0) -> Tensor:
+        """The evidence lower bound with one sample (K = 1), in nats, (batch); beta as in `log_weight`."""
+        return self.log_weight(x, y, noise.normal(self.arch.latent).to(x.device), beta)
 
     def logits(self, x: Tensor, noise: Noise, samples: int = SAMPLES) -> Tensor:
         """Estimate log p(x, y = c) for every class c, (batch, class), with fresh draws from `noise`.

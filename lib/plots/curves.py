@@ -217,10 +217,7 @@ def margins(found: dict, lost: dict[str, float]) -> Figure:
         axis.axvline(nats, color=INK, linestyle=(0, (1, 2)), linewidth=1.2)
         axis.text(nats, 1.02, label, ha="center", va="bottom", fontsize=10, transform=axis.get_xaxis_transform())
     axis.set(xlabel="margin of the true class, nats", ylabel="images with less", ylim=(0, 1))
-    axis.set_xscale("symlog", linthresh=10)
-    axis.xaxis.set(major_locator=FixedLocator([-10, 0, 5, 10, 20, 50, 100, 200, 1000]), minor_locator=NullLocator(),
-                   major_formatter=FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_xlim(-20, max(150, max(max(values) for values in found.values())))
+    axis.set_xlim(-15, max([*lost.values(), *(max(values) for values in found.values())]) + 5)
     axis.yaxis.set_major_formatter(PercentFormatter(1))
     figure.legend(loc="outside lower center", ncols=4)
     return figure

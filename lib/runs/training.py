@@ -69,7 +69,8 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
     history = fit(model, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
     settings = {"experiment": "training", "dataset": dataset.name, "model": name, "variant": variant, "seed": seed,
                 "profile": profile, "protocol": "published", "dtype": recipe.dtype, "data": dataset.source,
-                "updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule}
+                "updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule,
+                "kl_warmup": recipe.kl_warmup}
     save_weights(path, model, settings)
     path.with_suffix(".state").unlink(missing_ok=True)
     every = max(1, recipe.updates // 200)
