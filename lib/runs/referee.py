@@ -25,7 +25,7 @@ from lib.runs.victims import Victim, blocks, first_images, unit_starts
 
 EPS = {"fgsm": 0.45, "pgd": 0.42, "mim": 0.415, "strong": 0.41}     # where about half of the images survive
 STEPS, STEP_SIZE = {"fgsm": 1, "pgd": 40, "mim": 100}, 0.01
-CONSTANT, CW_STEPS, LEARNING_RATE, CW_IMAGES = 3.0, 1000, 0.01, 100
+CONSTANT, CW_STEPS, LEARNING_RATE, CW_IMAGES = 1000.0, 1000, 0.01, 100
 FIXED = ("GFZ", "GBZ")
 FIXED_EPS = 0.1
 CERTAIN = {"draws": 1, "verdict_draws": 1}          # for a classifier without noise
