@@ -59,7 +59,7 @@ def wide(rows: pd.DataFrame, index: str | list[str], columns: str, form=percent,
     if rows.duplicated([*keys, columns]).any():
         first = rows[rows.duplicated([*keys, columns], keep=False)].iloc[0][[*keys, columns]].to_dict()
         raise ValueError(f"several rows for {first}; select one metric, variant and profile first")
-    table = rows.pivot(index=keys, columns=columns, values="value").map(form)
+    table = rows.pivot(index=keys, columns=columns, values="value").map(lambda value: "–" if pd.isna(value) else form(value))
     if order is not None:
         places = table.index if len(keys) > 1 else [(name,) for name in table.index]
         ranks = [(place[:-1], list(order).index(place[-1])) for place in places]
