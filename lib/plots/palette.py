@@ -59,12 +59,13 @@ def ordered(models) -> list[str]:
 class Plate(Figure):
     """A figure that a notebook shows as a small PNG of its own making, whatever plotting backend the kernel has."""
 
+    dots, colours = 76, 255                     # an inch and in all, in a notebook
     def savefig(self, *args, **kwargs) -> None:
         with mpl.rc_context(RC):                # ticks are made when they are drawn: keep the style in force until then
             super().savefig(*args, **kwargs)
 
     def _repr_png_(self) -> bytes:
-        return encode(self)
+        return encode(self, dpi=self.dots, colours=self.colours)
 
 
 def styled(draw):
@@ -85,10 +86,10 @@ def blank(message: str) -> Figure:
     return figure
 
 
-def encode(figure: Figure, kind: str = "png", dpi: int = 120, colours: int = 64) -> bytes:
+def encode(figure: Figure, kind: str = "png", dpi: int = 90, colours: int = 255) -> bytes:
     """The figure as bytes of a small image: `png` on a palette of `colours`, or `webp` for the frames of a slider.
 
-    Curves on a flat ground need few colours; the palette makes a page about three times lighter.
+    A palette makes a page about three times lighter; with far fewer colours the lines of a family run into one another.
     """
     from PIL import Image
 
