@@ -40,7 +40,7 @@ PUBLISHED_TRAINING = Training(updates=120_000)
 # DBX starts with features so small that matching q(z | x, y) to p(z | x) wins, and both forget x: at the published rate
 # its bound stays at that of a guess, -log 10, for the 8,000 updates that were tried, and one-cycle ends there too.
 DBX_TRAINING = Training(6_000, rate=1e-3, schedule="one-cycle", kl_warmup=2_000)
-SMOKE_TRAINING = Training(updates=6, batch=20, rate=1e-3, schedule="one-cycle")
+SMOKE_TRAINING = Training(updates=4, batch=16, rate=1e-3, schedule="one-cycle")
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def _all(n: int) -> dict[str, dict[str, int]]:
 
 PROFILES = {
     "smoke": Profile(
-        "smoke", "digits", {"decoder": SMOKE_TRAINING, "other": SMOKE_TRAINING}, samples=2, draws=2, batch=4,
-        blocks=_all(4), fit_images=100, test_images=20, judged_images=4, images=_all(4), eps=(0.1, 0.3),
+        "smoke", "digits", {"decoder": SMOKE_TRAINING, "other": SMOKE_TRAINING}, samples=1, draws=2, batch=4,
+        blocks=_all(4), fit_images=100, test_images=10, judged_images=4, images=_all(4), eps=(0.1, 0.3),
         strong_eps=(0.1, 0.3), constants=(1.0, 10.0), steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2},
         restarts=1, gradient_draws=1),
     "laptop": Profile(

@@ -15,19 +15,25 @@ SAMPLES = (1, 10, 50)                   # published: 1 in training, 10 in use
 IMAGES, DRAWS = 200, 2
 
 
+def sample_counts(profile: str) -> list[int]:
+    """The values of K, as far as ten times what the profile classifies with."""
+    return [k for k in SAMPLES if k <= 10 * profile_of(profile).samples]
+
+
 def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
     """The record of one model: a cell for each K, the classes seen in DRAWS fresh predictions."""
     victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, 0, min(IMAGES, victim.profile.judged_images))
+    counts = sample_counts(profile)
     logits = [replace(victim, profile=replace(victim.profile, samples=k)).predict(x, images, f"samples/{k}", DRAWS)
-              for k in SAMPLES]
-    nothing = np.zeros((len(SAMPLES), len(images)), np.float32)
+              for k in counts]
+    nothing = np.zeros((len(counts), len(images)), np.float32)
     arrays = {"index": np.array(images, np.int32), "label": y.numpy().astype(np.int8), "l2": nothing, "linf": nothing,
               "predictions": np.stack([found.argmax(-1).T for found in logits]).astype(np.int8),
               "log_joint": np.stack([found[-1] for found in logits]).astype(np.float32)}
     return arrays, {"experiment": "samples", "dataset": dataset.name, "model": model, "attack": "clean", "seed": seed,
                     "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",
-                    "cells": [{"attack": "clean", "variant": f"K={k}"} for k in SAMPLES], "data": dataset.source}
+                    "cells": [{"attack": "clean", "variant": f"K={k}"} for k in counts], "data": dataset.source}
 
 
 def samples(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
