@@ -122,6 +122,78 @@ PROFILES = {
 }
 
 
+@dataclass(frozen=True)
+class Inner:
+    """An attack on detectors: Adam on the perturbation. step_size: Adam's rate, pixels in [0, 1]."""
+
+    norm: str
+    eps: float
+    steps: int
+    step_size: float
+
+
+SYSTEMS = {     # Yin et al. (2020), Table 6: the ball of each system of detectors, and the published inner attack
+    "linf0.3": Inner("linf", 0.3, 100, 0.01),
+    "linf0.5": Inner("linf", 0.5, 100, 0.01),
+    "l2-2.5": Inner("l2", 2.5, 100, 0.1),
+    "l2-5.0": Inner("l2", 5.0, 200, 0.1),
+}
+
+
+@dataclass(frozen=True)
+class DetectorProfile:
+    """Sizes of the experiments of Yin et al. (2020) at one scale.
+
+    training: of a detector; an update takes `batch` images, and of them each detector its positives and `negatives`
+    others. steps: of the inner attack, None as published; with fewer, its steps together still span `span` radii.
+    candidates: how many checkpoints, evenly spaced over the last half of the training, are compared on
+    `validation_images` negatives under `validation_steps` steps. classifier, robust: of f and of the Madry network.
+    systems: which detectors are trained, by class.
+    """
+
+    training: Training
+    negatives: int
+    steps: int | None
+    span: float
+    candidates: int
+    validation_images: int
+    validation_steps: int
+    classifier: Training
+    robust: Training
+    robust_steps: int
+    systems: Mapping[str, tuple[int, ...]]
+    held_out: int = 10_000              # training images kept for validation
+
+    def inner(self, system: str) -> Inner:
+        """The inner attack that trains a system. Raises ValueError for an unknown one, listing the choices."""
+        if system not in SYSTEMS:
+            raise ValueError(f"unknown system {system!r}; expected one of {', '.join(SYSTEMS)}")
+        published = SYSTEMS[system]
+        if self.steps is None:
+            return published
+        return Inner(published.norm, published.eps, self.steps, self.span * published.eps / self.steps)
+
+
+ALL_TEN = tuple(range(10))
+DETECTORS = {
+    "smoke": DetectorProfile(
+        Training(4, batch=100, rate=1e-3, schedule="one-cycle"), negatives=8, steps=2, span=2.0, candidates=2,
+        validation_images=20, validation_steps=2, classifier=Training(20, batch=64, rate=1e-3, schedule="one-cycle"),
+        robust=Training(4, batch=32, rate=1e-3, schedule="one-cycle"), robust_steps=2, systems={"linf0.3": ALL_TEN},
+        held_out=400),
+    "laptop": DetectorProfile(      # an epoch is 156 updates: 12 epochs of 12 steps instead of 100 of 100
+        Training(12 * 156, batch=320, rate=1e-3, schedule="one-cycle"), negatives=32, steps=12, span=2.0, candidates=3,
+        validation_images=400, validation_steps=50,
+        classifier=Training(9_375, batch=32, rate=5e-4, schedule="one-cycle"),
+        robust=Training(3_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_steps=10,
+        systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN}),
+    "paper": DetectorProfile(
+        Training(100 * 156, batch=320, rate=5e-4), negatives=32, steps=None, span=0.0, candidates=20,
+        validation_images=10_000, validation_steps=200, classifier=Training(18_750, batch=32, rate=5e-4),
+        robust=Training(100_000, batch=50, rate=1e-4), robust_steps=40, systems=dict.fromkeys(SYSTEMS, ALL_TEN)),
+}
+
+
 def profile(name: str) -> Profile:
     """A profile by name. Raises ValueError listing the choices."""
     if name not in PROFILES:

@@ -59,8 +59,10 @@ def batches(n: int, batch: int, seed: int, update: int) -> Tensor:
 
 
 def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, save_every: int = 1000,
-        label: str = "") -> np.ndarray:
+        label: str = "", stop: int | None = None) -> np.ndarray:
     """Maximise the mean objective of `model` over `split` (lib.data) with Adam. Returns the objective at each update.
+
+    stop: halt after this many updates, with the state written, to look at the model or to keep it; a later call goes on.
 
     Every `save_every` updates all that is needed to go on is written to `state`, and a later call with the same
     arguments resumes there with the same numbers. Raises RuntimeError if the decoder is dead after a quarter of a
@@ -70,7 +72,8 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
     model.to(memory_format=torch.channels_last)
     optimiser = torch.optim.Adam(model.parameters(), lr=training.rate, fused=True)
     start, history = _resume(state, model, optimiser, training, seed)
-    bar = tqdm(range(start, training.updates), initial=start, total=training.updates, desc=label, disable=None)
+    end = training.updates if stop is None else min(stop, training.updates)
+    bar = tqdm(range(start, end), initial=start, total=training.updates, desc=label, disable=None)
     for update in bar:
         index = batches(len(split), training.batch, seed, update)
         x, y = split.images(index).to(device), split.labels(index).to(device)
@@ -85,7 +88,7 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
         history[update] = objective.item()
         if update == max(2000, training.updates // 4):
             refuse_dead_decoder(model, x, y)
-        if (update + 1) % save_every == 0 and update + 1 < training.updates:
+        if update + 1 < training.updates and ((update + 1) % save_every == 0 or update + 1 == stop):
             _save_state(state, model, optimiser, training, seed, update + 1, history)
     return history
 

@@ -1,6 +1,8 @@
 """Attacks on any classifier that is given as a function: none of them knows a model."""
 
 from lib.attacks.carlini_wagner import carlini_wagner as carlini_wagner
+from lib.attacks.gradient import adam_pgd as adam_pgd
+from lib.attacks.gradient import best_by as best_by
 from lib.attacks.gradient import fgsm as fgsm
 from lib.attacks.gradient import input_gradient as input_gradient
 from lib.attacks.gradient import mim as mim

@@ -1,4 +1,4 @@
-"""Attacks that follow the sign, or the direction, of the gradient inside a ball: FGSM, PGD, MIM.
+"""Attacks that follow the gradient inside a ball: FGSM, PGD and MIM by its sign or direction, and Adam.
 
 All run one loop: move, clip the image to the box [0, 1], clip the perturbation to the ball. The result lies in both
 (to rounding), images do not influence each other, and no gradient is left on any model parameter. `loss_fn(x)` gives
@@ -14,10 +14,11 @@ from collections.abc import Callable
 
 import torch
 
-from lib.attacks.inputs import Images, KeepFn, LossFn, Number, check_count, check_images, check_size
+from lib.attacks.inputs import Images, KeepFn, LossFn, Mask, Number, PerImage, check_count, check_images, check_size
 from lib.attacks.norms import Ball
 
 MIM_FLOOR = 1e-12
+BETAS = (0.9, 0.999)     # of Adam
 
 
 def fgsm(loss_fn: LossFn, x: Images, ball: Ball, *, keep: KeepFn | None = None) -> Images:
@@ -54,6 +55,45 @@ def mim(loss_fn: LossFn, x: Images, ball: Ball, *, steps: int, step_size: Number
         return ball.step(momentum)
 
     return _ascend(loss_fn, x, ball, direction, steps=steps, step_size=step_size, start=0.0, keep=keep)
+
+
+def adam_pgd(loss_fn: LossFn, x: Images, ball: Ball, *, steps: int, step_size: Number, start: Images | Number = 0.0,
+             keep: KeepFn | None = None) -> Images:
+    """Projected ascent with Adam's steps on the perturbation; its moments start at zero and do not see the projection.
+
+    Source: Yin et al. (2020), whose code uses it on MNIST and in the plane, with "step size" for Adam's rate and
+    standard moments (0.9, 0.999). Their framework adds its 1e-8 before the bias correction; this adds it after.
+    """
+    check_images(x)
+    mean, square, taken = torch.zeros_like(x), torch.zeros_like(x), 0
+
+    def direction(grad: Images) -> Images:
+        nonlocal mean, square, taken
+        taken += 1
+        mean, square = mean.lerp(grad, 1 - BETAS[0]), square.lerp(grad.square(), 1 - BETAS[1])
+        return mean / (1 - BETAS[0] ** taken) / ((square / (1 - BETAS[1] ** taken)).sqrt() + 1e-8)
+
+    return _ascend(loss_fn, x, ball, direction, steps=steps, step_size=step_size, start=start, keep=keep)
+
+
+def best_by(score: Callable[[Images], PerImage], counts: KeepFn | None = None) -> KeepFn:
+    """A `keep` under which an attack returns, image by image, its best iterate instead of its last.
+
+    score: what should be large. counts: which iterates may be returned at all (default: every one). Costs one more
+    forward pass a step. It remembers the best so far: make a new one for every attack.
+    """
+    best = torch.tensor(-torch.inf)
+
+    def keep(x: Images) -> Mask:
+        nonlocal best
+        with torch.no_grad():
+            now = score(x)
+            better = now > best.to(now)
+            if counts is not None:
+                better = better & counts(x)
+        best = torch.where(better, now, best.to(now))
+        return better
+    return keep
 
 
 def input_gradient(loss_fn: LossFn, x: Images) -> Images:

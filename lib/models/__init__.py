@@ -5,6 +5,8 @@ from lib.models.bayes import class_scores as class_scores
 from lib.models.classifiers import BNN as BNN
 from lib.models.classifiers import CNN as CNN
 from lib.models.graphs import GRAPHS as GRAPHS
+from lib.models.heads import ConvNet as ConvNet
+from lib.models.heads import Heads as Heads
 from lib.models.noise import Noise as Noise
 from lib.models.noise import stream as stream
 
