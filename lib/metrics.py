@@ -20,7 +20,7 @@ def majority(predictions: Int[ndarray, "*lead image draw"], labels: Int[ndarray,
     return 1 - correct(predictions, labels) < 0.6 - 1e-9
 
 
-def wilson(p: float | np.floating, n: int | np.integer) -> tuple[float, float]:
+def wilson(p: float | np.floating, n: int | np.integer | float) -> tuple[float, float]:
     """95 % interval of a share p of n images. Source: Wilson (1927).
 
     p may be a mean over images of shares over draws: then the interval is, if anything, too wide. (nan, nan) if n is 0.
@@ -146,7 +146,24 @@ def kl_index_fault(predicted: Int[ndarray, " image"], success: Bool[ndarray, " i
     return rows, found[rows]
 
 
-def auc(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " image"]) -> float:
+def auc_interval(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " attack"]) -> tuple[float, float]:
+    """95 % interval of `auc` over both samples. Its variance is that of DeLong et al. (1988); the interval is Wilson's for
+    a share with that variance, which stays in [0, 1] and is not empty at 1 (there: as many images as the smaller sample).
+    """
+    clean, attacked = np.sort(np.asarray(clean, float)), np.sort(np.asarray(attacked, float))
+
+    def beaten(scores, others):                         # share of `others` below each score, ties by half
+        return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * len(others))
+
+    ahead, behind = beaten(attacked, clean), beaten(clean, attacked)
+    if min(len(clean), len(attacked)) < 2:
+        return np.nan, np.nan
+    area, variance = ahead.mean(), ahead.var(ddof=1) / len(ahead) + behind.var(ddof=1) / len(behind)
+    smaller = min(len(clean), len(attacked))
+    return wilson(min(1.0, area), area * (1 - area) / variance if variance > 0 else smaller)
+
+
+def auc(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " attack"]) -> float:
     """Area under the ROC curve of a score that should be higher on attacked inputs. Source: scikit-learn."""
     from sklearn.metrics import roc_auc_score
     return float(roc_auc_score(np.repeat([0, 1], [len(clean), len(attacked)]), np.concatenate([clean, attacked])))

@@ -1,6 +1,7 @@
 """Attacks on any classifier that is given as a function: none of them knows a model."""
 
 from lib.attacks.carlini_wagner import carlini_wagner as carlini_wagner
+from lib.attacks.distortion import smallest_change as smallest_change
 from lib.attacks.gradient import adam_pgd as adam_pgd
 from lib.attacks.gradient import best_by as best_by
 from lib.attacks.gradient import fgsm as fgsm
@@ -14,5 +15,10 @@ from lib.attacks.losses import margin as margin
 from lib.attacks.norms import L2 as L2
 from lib.attacks.norms import Ball as Ball
 from lib.attacks.norms import Linf as Linf
+from lib.attacks.one_vs_rest import aligned as aligned
+from lib.attacks.one_vs_rest import best_wrong_detector as best_wrong_detector
+from lib.attacks.one_vs_rest import combined as combined
+from lib.attacks.one_vs_rest import detector_margin as detector_margin
+from lib.attacks.one_vs_rest import switching as switching
 from lib.attacks.strong import misread_share as misread_share
 from lib.attacks.strong import strong as strong

@@ -1,7 +1,5 @@
 """The K one-against-the-rest detectors of Yin et al. (2020) as one stacked model, and the network each of them is."""
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,6 +39,10 @@ class ConvNet(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         """Logits, (batch, output) float32."""
         return super().forward(x.contiguous(memory_format=torch.channels_last)).float()
+
+    def picked(self, x: Tensor, index: Tensor) -> Tensor:
+        """One chosen logit an image, (batch), as `Heads.picked`. index: (batch) int64."""
+        return self(x).gather(1, index[:, None])[:, 0]
 
     def objective(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
         """log p(y | x) in nats, (batch). `noise` is not used: nothing here is random."""
@@ -119,7 +121,7 @@ class Heads(nn.Module):
         return net
 
 
-def _convolve(weights: Mapping[str, Tensor], layer: str, maps: Tensor, groups: int = 1) -> Tensor:
+def _convolve(weights: nn.ParameterDict | dict[str, Tensor], layer: str, maps: Tensor, groups: int = 1) -> Tensor:
     maps = maps.contiguous(memory_format=torch.channels_last)
     maps = F.conv2d(maps, weights[f"{layer}_weight"], weights[f"{layer}_bias"], padding=2, groups=groups)
     return F.max_pool2d(F.relu(maps), 2)

@@ -226,7 +226,8 @@ def trained_heads(system: str, profile: str, seed: int, device: torch.device, re
         if not path.exists():
             group = next(g for g in groups(profile, system) if k in g)
             heads(profile, seed, str(device), results, fresh=True, only=unit_name(system, group, seed))
-        nets.append(ConvNet(1, dataset_of(profile).shape))
+        with torch.device("meta"):                  # shapes alone: no time is lost on initial weights
+            nets.append(ConvNet(1, dataset_of(profile).shape))
         load_weights(path, nets[-1], {"model": "GAT", "variant": system, "class": k, "seed": seed, "profile": profile})
     return Heads(nets).to(device).eval().requires_grad_(False)
 

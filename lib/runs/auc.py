@@ -1,0 +1,140 @@
+"""How well a detector tells its class from others pushed towards it: AUC (Yin et al. 2020, Tables 1, 6, 8 to 12)."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib.attacks import adam_pgd, pgd
+from lib.metrics import auc as area
+from lib.metrics import auc_interval
+from lib.models import stream
+from lib.profiles import DETECTORS, SYSTEMS
+from lib.profiles import profile as profile_of
+from lib.results import COLUMNS, Record
+from lib.runs import units
+from lib.runs.heads import ball, trained_heads
+from lib.runs.systems import InBfloat16, read
+from lib.runs.training import dataset_of
+
+BATCH = 100             # negatives attacked together
+
+
+@dataclass(frozen=True)
+class Test:
+    """An attack on a detector. optimiser: "adam" on the perturbation, or "normgrad", steps along sign or direction.
+
+    restarts: 0 starts at the image (published); else as many random starts, and of each image the largest logit counts.
+    """
+
+    norm: str
+    eps: float
+    steps: int
+    step_size: float
+    optimiser: str = "adam"
+    restarts: int = 0
+
+    @property
+    def name(self) -> str:
+        start = f"_{self.restarts}starts" if self.restarts else ""
+        return f"{self.optimiser}_{self.norm}-{self.eps:g}_{self.steps}x{self.step_size:g}{start}"
+
+
+def main_test(system: str) -> Test:
+    """The attack of Table 6: 200 steps in the ball that the system was trained in."""
+    inner = SYSTEMS[system]
+    return Test(inner.norm, inner.eps, 200, inner.step_size)
+
+
+def tests(profile: str, system: str, k: int) -> dict[Test, int]:
+    """Every test of detector k of a system, with how many negatives it gets."""
+    sizes, main = DETECTORS[profile].auc_images, main_test(system)
+    if profile == "smoke":
+        return {replace(main, steps=2): sizes["main"]}
+    found = {main: sizes["main"]}
+    if k > 1:
+        return found
+    tenfold = replace(main, steps=2000, step_size=main.step_size / 2)
+    crossed = [SYSTEMS[name] for name in SYSTEMS if name != system]
+    others = [replace(main, optimiser="normgrad"), replace(main, restarts=10),
+              *(replace(main, step_size=main.step_size * factor) for factor in (0.2, 5)),
+              *(Test(c.norm, c.eps, 200, c.step_size) for c in crossed)]
+    return found | {tenfold: sizes["long"]} | dict.fromkeys(others, sizes["others"])
+
+
+def attacked(heads, x: Tensor, position: int, test: Test, images: list[int], seed: int) -> Tensor:
+    """Negatives pushed towards detector `position`: the last iterate, and of restarts that with the largest logit."""
+    index, fast = torch.full((len(x),), position, device=x.device), InBfloat16(heads)
+    body = ball(test.norm, test.eps)
+    ascend = adam_pgd if test.optimiser == "adam" else pgd
+    best, top = x, torch.full((len(x),), -torch.inf, device=x.device)
+    for restart in range(max(1, test.restarts)):
+        start = random_start(x, test, images, seed, restart) if test.restarts else 0.0
+        found = ascend(lambda z: fast.picked(z, index), x, body, steps=test.steps, step_size=test.step_size,
+                       start=start)
+        with torch.no_grad():
+            logit = heads.picked(found, index)
+        best, top = torch.where((logit > top)[:, None, None, None], found, best), torch.maximum(top, logit)
+    return best
+
+
+def random_start(x: Tensor, test: Test, images: list[int], seed: int, restart: int) -> Tensor:
+    """Uniform in the l-infinity ball; for L2 a Gaussian direction and a uniform radius. Keyed by image."""
+    draws = [stream(f"auc/{test.name}", seed, restart, i) for i in images]
+    if test.norm == "linf":
+        unit = np.stack([2 * rng.random(tuple(x.shape[1:]), dtype=np.float32) - 1 for rng in draws])
+    else:
+        unit = np.stack([rng.standard_normal(tuple(x.shape[1:]), dtype=np.float32) for rng in draws])
+        radius = [rng.random(dtype=np.float32) / np.linalg.norm(u) for rng, u in zip(draws, unit)]
+        unit *= np.stack(radius)[:, None, None, None]
+    return torch.from_numpy(test.eps * unit).to(x)
+
+
+def compute(system: str, k: int, test: Test, n: int, profile: str, seed: int, results: Path | None,
+            device: torch.device):
+    """The record of one test: logits of all test images of class k, and of n others before and after the attack."""
+    heads, dataset = trained_heads(system, profile, seed, device, results, classes=(k,)), dataset_of(profile)
+    inside, outside = (dataset.test.y == k).nonzero()[:, 0], (dataset.test.y != k).nonzero()[:n, 0]
+    x = dataset.test.images(outside)
+    moved = torch.cat([attacked(heads, part.to(device), 0, test, index.tolist(), seed).cpu()
+                       for part, index in zip(x.split(BATCH), outside.split(BATCH))])
+    arrays = {"natural": read(heads, dataset.test.images(inside), device)[:, 0],
+              "index": outside.numpy().astype(np.int32), "others": read(heads, x, device)[:, 0],
+              "attacked": read(heads, moved, device)[:, 0],
+              "label": dataset.test.y[outside].numpy().astype(np.int8)}
+    return arrays, {"experiment": "auc", "dataset": dataset.name, "model": "GAT", "variant": system, "class": k,
+                    "attack": test.optimiser, "norm": test.norm, "eps": test.eps, "steps": test.steps,
+                    "step_size": test.step_size, "restarts": test.restarts, "seed": seed, "attack_seed": seed,
+                    "profile": profile, "protocol": "published", "dtype": "bfloat16", "data": dataset.source}
+
+
+def summarise(records: list[Record]) -> list[dict]:
+    """auc under the attack (n: negatives), and under no attack (attack "clean")."""
+    rows = []
+    for record in records:
+        key = {name: record.settings[name] for name in COLUMNS if name in record.settings}
+        low, high = auc_interval(-record["natural"], -record["attacked"])
+        rows.append(key | {"metric": "auc", "value": area(-record["natural"], -record["attacked"]), "low": low,
+                           "high": high, "n": len(record["attacked"])})
+        if record.settings["restarts"] == 0 and record.settings["attack"] == "adam":
+            rows.append(key | {"metric": "auc_clean", "value": area(-record["natural"], -record["others"]),
+                               "n": len(record["others"])})
+    return rows
+
+
+def auc(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None, fresh: bool = False,
+        only: str | None = None):
+    """Rows of the AUC of every detector under the attack of Table 6, and of the first two under further ones."""
+    profile_of(profile)
+    todo = [units.Unit(f"GAT_{system}_class{k}_{test.name}_seed{seed}",
+                       lambda device, job=(system, k, test, n): compute(*job, profile, seed, results, device))
+            for system, classes in DETECTORS[profile].systems.items() for k in classes
+            for test, n in tests(profile, system, k).items()]
+    return units.ensure("auc", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only,
+                        seed=seed)
+
+
+if __name__ == "__main__":
+    units.main(auc, __doc__)

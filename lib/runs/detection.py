@@ -1,0 +1,149 @@
+"""Integrated and generative systems, and Madry's network, under every attack (Yin et al. 2020, Figures 2 and 7).
+
+A record holds what all networks say of the attacked images, so that each system is read from the same records, also
+where it was not the one attacked. lib.runs.reject turns them into rows.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib.attacks import (Linf, adam_pgd, aligned, best_by, best_wrong_detector, combined, cross_entropy,
+                         detector_margin, margin, switching)
+from lib.profiles import DETECTORS, SYSTEMS
+from lib.profiles import profile as profile_of
+from lib.runs import reject, units
+from lib.runs.heads import split
+from lib.runs.systems import InBfloat16, System, classifier, read
+from lib.runs.training import dataset_of
+
+BATCH, STEP_SIZE, THUMBS = 100, 0.01, 4
+Nets = dict[str, InBfloat16]        # "f", "heads" and "madry"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """loss(nets, y): what is ascended. target: whose decision counts for best iterates (integrated, generative, Madry).
+
+    towards: loss(nets, target) of a targeted attack, run once towards every class.
+    """
+
+    loss: Callable
+    system: str
+    towards: bool = False
+
+
+ATTACKS = {     # by the paper's loss numbers; the last three after Tramer et al. (2020)
+    "classifier (8)": Attack(lambda n, y: margin(n["f"], y), "GAT-integrated"),
+    "detectors (9)": Attack(lambda n, y: best_wrong_detector(n["heads"], y), "GAT-generative"),
+    "detectors, cross-entropy": Attack(lambda n, y: cross_entropy(n["heads"], y), "GAT-generative"),
+    "detectors, margin": Attack(lambda n, y: detector_margin(n["heads"], y), "GAT-generative"),
+    "combined (11)": Attack(lambda n, y: combined(n["f"], n["heads"], y), "GAT-integrated"),
+    "combined (11), as coded": Attack(lambda n, y: combined(n["f"], n["heads"], y, True), "GAT-integrated"),
+    "switching (12)": Attack(lambda n, y: switching(n["f"], n["heads"], y), "GAT-integrated"),
+    "Madry (8)": Attack(lambda n, y: margin(n["madry"], y), "Madry"),
+    "aligned, integrated": Attack(lambda n, t: aligned(margin(n["f"], t), n["heads"], t), "GAT-integrated", True),
+    "aligned, generative": Attack(lambda n, t: aligned(detector_margin(n["heads"], t), n["heads"], t),
+                                  "GAT-generative", True),
+    "aligned, Madry": Attack(lambda n, t: aligned(margin(n["madry"], t), n["madry"], t), "Madry", True),
+}
+HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also with best iterates, and at a larger radius
+
+
+def decide(nets: Nets, system: str, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What a system reads in an image, and the score by which it accepts, (batch) each."""
+    if system == "GAT-integrated":
+        predicted = nets["f"](x).argmax(1)
+        return predicted, nets["heads"].picked(x, predicted)
+    score, predicted = nets["madry" if system == "Madry" else "heads"](x).max(1)
+    return predicted, score
+
+
+def attack_batch(nets: Nets, name: str, x: Tensor, y: Tensor, eps: float, steps: int, best: bool,
+                 classes: int) -> Tensor:
+    """Attacked images: the last iterate, or the misread one that the attacked system accepts most readily.
+
+    A targeted attack runs towards every class; the result is the misread one with the highest score, x if none is.
+    """
+    attack, ball = ATTACKS[name], Linf(eps)
+    step = STEP_SIZE * 100 / steps
+
+    def score(z):
+        predicted, accepted = decide(nets, attack.system, z)
+        return torch.where(predicted != y, accepted, -torch.inf)
+
+    def run(loss_fn):
+        return adam_pgd(loss_fn, x, ball, steps=steps, step_size=step, keep=best_by(score) if best else None)
+
+    if not attack.towards:
+        return run(attack.loss(nets, y))
+    chosen, top = x, torch.full((len(x),), -torch.inf, device=x.device)
+    for target in range(classes):
+        found = run(attack.loss(nets, torch.full_like(y, target)))
+        with torch.no_grad():
+            now = score(found)
+        chosen, top = torch.where((now > top)[:, None, None, None], found, chosen), torch.maximum(top, now)
+    return chosen
+
+
+def compute(system: str, name: str, eps: float, best: bool, n: int, profile: str, seed: int, results: Path | None,
+            device: torch.device):
+    """The record of one unit: what every network says of the first n test images, attacked. name "clean": not attacked;
+    "validation": likewise, the training images kept from the detectors, on which thresholds are fitted."""
+    loaded, dataset = System.load(system, profile, seed, device, results), dataset_of(profile)
+    exact = {"f": loaded.f, "heads": loaded.heads, "madry": classifier("Madry", profile, 0, device, results)}
+    part = split(profile)[1] if name == "validation" else dataset.test
+    index = list(range(min(n, len(part))))
+    x, y = part.images(index), part.labels(index)
+    steps, fast = DETECTORS[profile].attack_steps, {key: InBfloat16(net) for key, net in exact.items()}
+    moved = x if name not in ATTACKS else torch.cat([
+        attack_batch(fast, name, clean.to(device), label.to(device), eps, steps, best, len(dataset.classes)).cpu()
+        for clean, label in zip(x.split(BATCH), y.split(BATCH))])
+    arrays = {key: read(net, moved, device) for key, net in exact.items()}
+    arrays |= {"index": np.array(index, np.int32), "label": y.numpy().astype(np.int8),
+               "l2": (moved - x).flatten(1).norm(dim=1).numpy(), "linf": (moved - x).flatten(1).abs().amax(1).numpy()}
+    if name in ATTACKS:
+        arrays["thumbs"] = (moved[:THUMBS] * 255).round().byte().numpy()
+    return arrays, {"experiment": "detection", "dataset": dataset.name, "model": "GAT", "variant": system, "seed": seed,
+                    "attack": "adam-pgd" if name in ATTACKS else name, "loss": name if name in ATTACKS else "",
+                    "norm": "linf",
+                    "eps": eps, "steps": steps, "step_size": STEP_SIZE * 100 / steps, "best": best, "attack_seed": seed,
+                    "profile": profile, "protocol": "strong" if best or "aligned" in name else "published",
+                    "dtype": "bfloat16", "data": dataset.source}
+
+
+def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
+    """Every unit of a system: attack, eps, best iterate or last, images."""
+    sizes, eps = DETECTORS[profile].attacked_images, SYSTEMS[system].eps
+    wanted = [(name, eps, False, sizes["aligned" if ATTACKS[name].towards else "single"]) for name in ATTACKS]
+    wanted += [(name, eps, True, sizes["single"]) for name in HARDEST]
+    if profile != "smoke":
+        wanted += [(name, round(eps + 0.1, 3), False, sizes["single"]) for name in HARDEST]
+    natural = 400 if profile == "smoke" else 10_000
+    return [("clean", 0.0, False, natural), ("validation", 0.0, False, natural), *wanted]
+
+
+def unit_name(system: str, name: str, eps: float, best: bool, seed: int) -> str:
+    words = "".join(c if c.isalnum() else "-" for c in name.lower())
+    return "_".join(filter(None, ("GAT", system, "-".join(filter(None, words.split("-"))), f"eps{eps:g}" if eps else "",
+                                  "best" if best else "", f"seed{seed}")))
+
+
+def detection(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+              fresh: bool = False, only: str | None = None):
+    """Rows of the reject curves at fixed shares of rejected natural images, for every system and attack."""
+    profile_of(profile)
+    todo = [units.Unit(unit_name(system, name, eps, best, seed),
+                       lambda device, job=(system, name, eps, best, n): compute(*job, profile, seed, results, device))
+            for system, classes in DETECTORS[profile].systems.items()
+            if SYSTEMS[system].norm == "linf" and len(classes) == 10 for name, eps, best, n in plan(profile, system)]
+    return units.ensure("detection", todo, reject.summarise, profile=profile, device=device, results=results,
+                        fresh=fresh, only=only, seed=seed)
+
+
+if __name__ == "__main__":
+    units.main(detection, __doc__)

@@ -1,0 +1,120 @@
+"""How far an image must move until the generative system accepts it as another class (Yin et al. 2020, Table 2)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.attacks import best_wrong_detector, smallest_change
+from lib.detectors.one_vs_rest import Reject
+from lib.metrics import mean_interval, wilson
+from lib.models import stream
+from lib.profiles import DETECTORS, SYSTEMS
+from lib.profiles import profile as profile_of
+from lib.results import COLUMNS, Record
+from lib.runs import units
+from lib.runs.heads import split, trained_heads
+from lib.runs.systems import InBfloat16, read
+from lib.runs.training import dataset_of
+
+NATURAL = 0.95                      # of natural images are accepted at the threshold
+FIT_IMAGES = 2_000                  # validation images that it is fitted on
+QUANTILES = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """aim: "random" (one random wrong class an image, as the code does) or "untargeted" (equation 15 as written).
+
+    step_size: Adam's rate, pixels in [0, 1]. best: every iterate counts, not the last of a round alone.
+    """
+
+    aim: str
+    rounds: int
+    steps: int
+    step_size: float
+    best: bool
+
+    @property
+    def name(self) -> str:
+        return f"{self.aim}, {self.steps} steps of {self.step_size:g}" + (", best iterate" if self.best else "")
+
+
+def protocols(profile: str) -> dict[Protocol, int]:
+    """The published inner optimiser, then ours with smaller steps and every iterate looked at; images for each."""
+    if profile == "smoke":
+        return {Protocol(aim, 2, 2, 0.1, best): 4 for aim in ("random", "untargeted") for best in (False, True)}
+    rounds, steps = (20, 1000) if profile == "paper" else (10, 200)
+    sizes = DETECTORS[profile].attacked_images
+    return {Protocol(aim, rounds, steps, step, best): sizes["distortion" if aim == "random" else "untargeted"]
+            for aim in ("random", "untargeted") for step, best in ((1.0, False), (0.1, True))}
+
+
+def threshold(system: str, profile: str, seed: int, device: torch.device, results: Path | None) -> float:
+    """The largest logit that 95 % of validation images reach (the paper fits it on test images)."""
+    held, heads = split(profile)[1], trained_heads(system, profile, seed, device, results)
+    scores = read(heads, held.images(list(range(min(FIT_IMAGES, len(held))))), device).max(1)
+    return Reject.fit(scores, 1 - NATURAL).threshold
+
+
+def compute(system: str, protocol: Protocol, n: int, profile: str, seed: int, results: Path | None,
+            device: torch.device):
+    """The record of one unit: for each of the first n test images, the distance and what the system says there."""
+    heads, dataset = trained_heads(system, profile, seed, device, results), dataset_of(profile)
+    fast, accept = InBfloat16(heads), threshold(system, profile, seed, device, results)
+    index = list(range(n))
+    x, y = dataset.test.images(index).to(device), dataset.test.labels(index).to(device)
+    draws = [int(stream("distortion/target", seed, i).integers(len(dataset.classes) - 1)) for i in index]
+    target = (y + 1 + torch.tensor(draws, device=device)) % len(dataset.classes)
+    score = best_wrong_detector(fast, y) if protocol.aim == "untargeted" else lambda z: fast.picked(z, target)
+
+    def success(z):
+        top, predicted = heads(z).max(1)
+        return (predicted != y) & (top > accept)
+
+    found, ok = smallest_change(score, success, x, rounds=protocol.rounds, steps=protocol.steps,
+                                step_size=protocol.step_size, best_iterate=protocol.best)
+    arrays = {"index": np.array(index, np.int32), "label": y.cpu().numpy().astype(np.int8), "success": ok.cpu().numpy(),
+              "l2": (found - x).flatten(1).norm(dim=1).cpu().numpy(), "heads": read(heads, found, device),
+              "target": target.cpu().numpy().astype(np.int8), "thumbs": (found[:4] * 255).round().byte().cpu().numpy()}
+    return arrays, {"experiment": "distortion", "dataset": dataset.name, "model": "GAT-generative", "variant": system,
+                    "attack": "adam-bisection", "norm": "l2", "steps": protocol.steps, "step_size": protocol.step_size,
+                    "loss": protocol.name, "threshold": accept, "seed": seed, "attack_seed": seed, "profile": profile,
+                    "protocol": "strong" if protocol.best else "published", "dtype": "bfloat16", "data": dataset.source}
+
+
+def summarise(records: list[Record]) -> list[dict]:
+    """success: share of images with any; l2: mean over successes, as published; l2_quantile: over all images, those
+    without success being farther than any other (blank where it falls among them); column detector says which quantile.
+    """
+    rows = []
+    for record in records:
+        key = {name: record.settings[name] for name in COLUMNS if name in record.settings}
+        ok, l2 = record["success"], record["l2"].astype(float)
+        low, high = wilson(ok.mean(), len(ok))
+        rows.append(key | {"metric": "success", "value": float(ok.mean()), "low": low, "high": high, "n": len(ok)})
+        if ok.any():
+            mean, low, high = mean_interval(l2[ok])
+            rows.append(key | {"metric": "l2", "value": mean, "low": low, "high": high, "n": int(ok.sum())})
+        for q in QUANTILES:
+            value = np.quantile(np.where(ok, l2, np.inf), q, method="inverted_cdf")
+            rows.append(key | {"metric": "l2_quantile", "detector": f"{q:.0%}", "n": len(ok),
+                               "value": float(value) if np.isfinite(value) else np.nan})
+    return rows
+
+
+def distortion(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+               fresh: bool = False, only: str | None = None):
+    """Rows of the mean L2 distortion under both aims and both ways of looking, for every whole system."""
+    profile_of(profile)
+    todo = [units.Unit(f"GAT_{system}_{p.aim}_{p.steps}x{p.step_size:g}{'_best' if p.best else ''}_seed{seed}",
+                       lambda device, job=(system, p, n): compute(*job, profile, seed, results, device))
+            for system, classes in DETECTORS[profile].systems.items()
+            if SYSTEMS[system].norm == "linf" and len(classes) == 10 for p, n in protocols(profile).items()]
+    return units.ensure("distortion", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
+                        only=only, seed=seed)
+
+
+if __name__ == "__main__":
+    units.main(distortion, __doc__)

@@ -1,0 +1,94 @@
+"""From records of `lib.runs.detection` to rows: accuracy and error at fixed shares of natural rejection."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from lib.detectors.one_vs_rest import Curve, Reject, curve, generative, integrated
+from lib.metrics import wilson
+from lib.results import COLUMNS, Record
+
+SYSTEMS = ("GAT-integrated", "GAT-generative", "Madry")
+REJECTED = (0.0, 0.01, 0.05)        # of natural images; thresholds are fitted on validation images
+WORST = "worst of all"
+
+
+def reading(record: Record, system: str, offsets: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """What a system reads in each image of a record, and the score by which it accepts.
+
+    offsets: subtracted from the detectors' logits, one a class (`class_offsets`).
+    """
+    heads = record["heads"] if offsets is None else record["heads"] - offsets
+    if system == "GAT-integrated":
+        return integrated(record["f"], heads)
+    return generative(record["madry"] if system == "Madry" else heads)
+
+
+def class_offsets(validation: Record, rejected: float) -> np.ndarray:
+    """The logit under which each detector would reject this share of its own class, (class): an ablation of ours.
+
+    Detectors are trained apart, so nothing makes their logits comparable; subtracting this gives them a common zero.
+    """
+    labels, heads = validation["label"], validation["heads"]
+    return np.array([Reject.fit(heads[labels == k, k], rejected).threshold for k in range(heads.shape[1])])
+
+
+def reject_curve(clean: Record, attacked: Record, system: str) -> Curve:
+    """The exact reject curve of a system under one attack."""
+    (read, score), (misread, attacked_score) = reading(clean, system), reading(attacked, system)
+    return curve(score, read == clean["label"], attacked_score, misread != attacked["label"])
+
+
+def summarise(records: list[Record]) -> list[dict]:
+    """accuracy (13) on natural test images and error (14) under each attack, at thresholds that reject 0, 1 and 5 % of
+    validation images. Column detector names the share, and "per class" where each class has a threshold of its own. In
+    the worst case an image is lost if any attack on it succeeds (over the images that all attacks share)."""
+    rows, groups = [], defaultdict(list)
+    for record in records:
+        groups[(record.settings["variant"], record.settings["seed"])].append(record)
+    for group in groups.values():
+        natural = {r.settings["attack"]: r for r in group if not r.settings["loss"]}
+        attacks = [r for r in group if r.settings["loss"]]
+        if {"clean", "validation"} <= natural.keys():
+            rows += [row for system in SYSTEMS for row in _rows(natural, attacks, system)]
+    return rows
+
+
+def _rows(natural: dict[str, Record], attacks: list[Record], system: str) -> list[dict]:
+    rows = []
+    for rejected in REJECTED:
+        for per_class in (False, True) if rejected and system != "Madry" else (False,):
+            offsets = class_offsets(natural["validation"], rejected) if per_class else None
+            threshold = Reject(0.0) if per_class else Reject.fit(reading(natural["validation"], system)[1], rejected)
+            if not rejected:
+                threshold = Reject(-np.inf)
+            detector = f"reject {rejected:.0%}" + (", per class" if per_class else "")
+
+            def outcome(record, offsets=offsets, threshold=threshold):
+                read, score = reading(record, system, offsets)
+                return read == record["label"], threshold.accepts(score)
+
+            right, accepted = outcome(natural["clean"])
+            key = _key(natural["clean"], system) | {"detector": detector, "protocol": "published"}
+            rows += [key | {"attack": "clean"} | _share("accuracy", right & accepted),
+                     key | {"attack": "clean"} | _share("accepted", accepted)]
+            lost = {}
+            for record in attacks:
+                right, accepted = outcome(record)
+                name = record.settings["loss"] + (", best iterate" if record.settings["best"] else "")
+                rows.append(_key(record, system) | {"detector": detector, "loss": name}
+                            | _share("error", ~right & accepted))
+                lost.setdefault(record.settings["eps"], []).append(~right & accepted)
+            rows += [key | {"attack": "adam-pgd", "norm": "linf", "eps": eps, "loss": WORST, "protocol": "strong"}
+                     | _share("error", np.any([one[:min(map(len, found))] for one in found], axis=0))
+                     for eps, found in lost.items()]
+    return rows
+
+
+def _key(record: Record, system: str) -> dict:
+    return {k: v for k, v in record.settings.items() if k in COLUMNS} | {"model": system}
+
+
+def _share(metric: str, hits: np.ndarray) -> dict:
+    low, high = wilson(hits.mean(), len(hits))
+    return {"metric": metric, "value": float(hits.mean()), "low": low, "high": high, "n": len(hits)}

@@ -1,0 +1,87 @@
+"""What is attacked in the second paper: the classifier f, the detectors beside it, and Madry's network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lib.models import ConvNet, Heads
+from lib.profiles import DETECTORS
+from lib.runs.heads import trained_heads
+from lib.runs.networks import OnAttacked
+from lib.runs.training import checkpoint, dataset_of
+from lib.train import fit, load_weights, save_weights
+
+CHUNK = 500             # images predicted together
+NAMES = ("f", "Madry")  # the natural classifier, and the robust one
+
+
+def classifier(name: str, profile: str, seed: int, device: torch.device, results: Path | None = None) -> ConvNet:
+    """f or "Madry", in evaluation mode, trained where there are no weights yet. ValueError for another name.
+
+    Both see all training images, also those that the detectors are validated on (as published).
+    """
+    if name not in NAMES:
+        raise ValueError(f"unknown classifier {name!r}; expected one of {', '.join(NAMES)}")
+    path, dataset, settings = checkpoint(name, profile, seed, "", results), dataset_of(profile), DETECTORS[profile]
+    expected = {"model": name, "seed": seed, "profile": profile}
+    if not path.exists():
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            net = ConvNet(len(dataset.classes), dataset.shape, "glorot" if name == "f" else "madry").to(device)
+        recipe = settings.classifier if name == "f" else settings.robust
+        taught = net if name == "f" else OnAttacked(net, 0.3, settings.robust_steps, recipe.updates)
+        fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
+        save_weights(path, net, expected | {"dataset": dataset.name, "updates": recipe.updates, "batch": recipe.batch,
+                                            "rate": recipe.rate, "schedule": recipe.schedule})
+        path.with_suffix(".state").unlink(missing_ok=True)
+    with torch.device("meta"):
+        net = ConvNet(len(dataset.classes), dataset.shape)
+    load_weights(path, net, expected)
+    return net.to(device).eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class InBfloat16:
+    """A network as attacks see it: its products in bfloat16, its logits in float32."""
+
+    net: Heads | ConvNet
+
+    def __call__(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.net(x)
+
+    def picked(self, x: Tensor, index: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return self.net.picked(x, index)
+
+
+@dataclass(frozen=True)
+class System:
+    """The detectors of one name and seed beside f. `f` and `heads` decide in float32; attacks get `fast` versions."""
+
+    f: ConvNet
+    heads: Heads
+    device: torch.device
+
+    @classmethod
+    def load(cls, name: str, profile: str, seed: int, device: torch.device, results: Path | None = None) -> "System":
+        f = classifier("f", profile, 0, device, results)
+        return cls(f, trained_heads(name, profile, seed, device, results), device)
+
+    @property
+    def fast_f(self) -> InBfloat16:
+        return InBfloat16(self.f)
+
+    @property
+    def fast_heads(self) -> InBfloat16:
+        return InBfloat16(self.heads)
+
+
+@torch.no_grad()
+def read(net: Callable[[Tensor], Tensor], x: Tensor, device: torch.device) -> np.ndarray:
+    """Logits of many images in float32, (image, output)."""
+    return torch.cat([net(part.to(device)).cpu() for part in x.split(CHUNK)]).numpy()

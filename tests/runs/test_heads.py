@@ -1,0 +1,126 @@
+"""Detectors are trained by equation 5, each as if it were alone, and the best checkpoint is kept."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+
+from lib.metrics import auc, auc_interval
+from lib.models import ConvNet, Heads, Noise
+from lib.profiles import DETECTORS, SYSTEMS, Inner
+from lib.results import read_record
+from lib.runs import heads as runs
+from lib.runs.training import checkpoint
+
+SHAPE = (1, 8, 8)
+GENERATOR = torch.Generator().manual_seed(0)
+X, Y = torch.rand(40, *SHAPE, generator=GENERATOR), torch.arange(40) % 4
+
+
+def taught(classes, inner=Inner("linf", 0.1, 3, 0.05), negatives=6):
+    return runs.AgainstNegatives(runs.fresh(classes, 0, SHAPE), classes, inner, negatives)
+
+
+def noise(step=0):
+    return Noise("train/noise", 0, range(40), step=step)
+
+
+@pytest.mark.parametrize("inner", [Inner("linf", 0.1, 3, 0.05), Inner("l2", 0.5, 3, 0.2)])
+def test_a_detector_is_trained_alike_alone_and_beside_others(inner):
+    together = taught((0, 1, 2), inner)
+    losses = together.objective(X, Y, noise())
+    losses.sum().backward()
+    for k in range(3):
+        alone = taught((k,), inner)
+        loss = alone.objective(X, Y, noise())
+        loss.sum().backward()
+        torch.testing.assert_close(loss[0], losses[k], rtol=1e-5, atol=1e-7)
+        grad = together.heads.stacked["3_weight"].grad.unflatten(0, (3, -1))[k]
+        torch.testing.assert_close(grad, alone.heads.stacked["3_weight"].grad, rtol=1e-4, atol=1e-7)
+
+
+def test_the_objective_is_the_mean_cross_entropy_of_clean_positives_and_attacked_negatives():
+    model = taught((2,))
+    negatives = X[(Y != 2).nonzero()[:6, 0]]
+    attacked = model.perturbed(negatives[None], noise())[0]
+    logits = model.heads(torch.cat([attacked, X[Y == 2]]))[:, 0]
+    label = torch.tensor([0.0] * 6 + [1.0] * 10)
+    torch.testing.assert_close(-model.objective(X, Y, noise())[0], F.binary_cross_entropy_with_logits(logits, label))
+
+
+@pytest.mark.parametrize("inner", [Inner("linf", 0.1, 5, 0.05), Inner("l2", 0.5, 5, 0.2)])
+def test_negatives_move_inside_the_ball_to_where_the_detector_likes_them_better(inner):
+    model = taught((0,), inner)
+    with torch.no_grad():
+        for weight in model.heads.parameters():
+            weight.mul_(2)                              # a detector that does react
+    x = X[Y != 0][None]
+    moved = model.perturbed(x, noise())
+    delta = (moved - x)[0].flatten(1)
+    assert (delta.norm(p=torch.inf if inner.norm == "linf" else 2, dim=1) <= inner.eps + 1e-5).all()
+    assert moved.min() >= 0 and moved.max() <= 1
+    assert model.heads(moved[0]).mean() > model.heads(x[0]).mean()
+
+
+def test_starts_differ_between_updates_and_detectors_and_repeat_otherwise():
+    model = taught((0, 1))
+    first = model.start((6, *SHAPE), 0, noise(0))
+    assert torch.equal(first, model.start((6, *SHAPE), 0, noise(0)))
+    assert not torch.equal(first, model.start((6, *SHAPE), 1, noise(0)))
+    assert not torch.equal(first, model.start((6, *SHAPE), 0, noise(1)))
+
+
+def test_a_class_that_is_missing_from_a_batch_is_an_error_that_says_so():
+    with pytest.raises(ValueError, match="holds 0 of class 3"):
+        taught((3,)).objective(X[Y < 3], Y[Y < 3], noise())
+    with pytest.raises(ValueError, match="30 others; expected at least 1 and 31"):
+        taught((3,), negatives=31).objective(X, Y, noise())
+
+
+def test_unknown_systems_and_norms_are_refused_with_the_choices():
+    with pytest.raises(ValueError, match="unknown system 'linf0.1'; expected one of linf0.3"):
+        DETECTORS["laptop"].inner("linf0.1")
+    with pytest.raises(ValueError, match="unknown norm 'l1'"):
+        runs.ball("l1", 0.1)
+
+
+def test_the_paper_profile_trains_as_published():
+    assert {name: DETECTORS["paper"].inner(name) for name in SYSTEMS} == SYSTEMS
+    assert (DETECTORS["paper"].training.rate, DETECTORS["paper"].training.schedule) == (5e-4, "constant")
+
+
+def test_training_keeps_the_checkpoint_of_the_best_validation_auc_and_says_which(tmp_path):
+    rows = runs.heads("smoke", 0, "cpu", tmp_path, only="GAT_linf0.3_classes3_seed0")
+    record = read_record(tmp_path / "smoke/heads/GAT_linf0.3_classes3_seed0.npz")
+    best = record["validation_auc"].max()
+    with safe_open(checkpoint("GAT", "smoke", 0, "linf0.3-class3", tmp_path), framework="pt") as file:
+        kept = json.loads(file.metadata()["settings"])
+    assert kept["validation_auc"] == pytest.approx(best) and kept["updates"] == record["chosen"][0]
+    assert rows[rows.metric == "validation_auc"].value.item() == pytest.approx(best, rel=1e-5)
+    net = runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
+    again = runs.validation_auc(net, (3,), "smoke", DETECTORS["smoke"].inner("linf0.3"))
+    assert again == [pytest.approx(best, abs=1e-6)]
+    assert [path.suffix for path in (tmp_path / "smoke/checkpoints").iterdir()] == [".safetensors"]
+
+
+def test_the_interval_of_an_auc_holds_the_true_value_as_often_as_it_says():
+    rng, truth, inside = np.random.default_rng(0), 0.9213504, 0        # P(N(2, 1) > N(0, 1)) = Phi(sqrt 2)
+    for _ in range(300):
+        clean, attacked = rng.normal(0, 1, 40), rng.normal(2, 1, 60)
+        low, high = auc_interval(clean, attacked)
+        assert low <= auc(clean, attacked) <= high
+        inside += low <= truth <= high
+    assert 0.91 <= inside / 300 <= 0.99
+
+
+def test_the_interval_of_a_perfect_auc_is_not_empty():
+    low, high = auc_interval(np.arange(50.0), 100 + np.arange(30.0))
+    assert high == 1 and 0.8 < low < 0.95
+
+
+def test_stacking_networks_of_the_wrong_kind_is_refused():
+    with pytest.raises(ValueError, match="one output"):
+        Heads([ConvNet(2, SHAPE)])
