@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.models.decoder import Decoder, Pixels
 from lib.models.graphs import GRAPHS, Graph, log_joint
-from lib.models.nets import (Architecture, Categorical, Decoder, DiagonalNormal, Joint, Pixels, StandardNormal, Trunk,
-                             UniformClass, architecture, glorot_uniform, mlp)
+from lib.models.nets import (Architecture, Categorical, DiagonalNormal, Joint, StandardNormal, Trunk, UniformClass,
+                             architecture, glorot_uniform, mlp)
 from lib.models.noise import Noise
 
 SAMPLES = 10        # K of the published classifier
@@ -92,7 +93,7 @@ class ImageGivenLatent(nn.Module):
         self.decoder.dense.apply(glorot_uniform)
 
     def forward(self, **value: Tensor) -> Pixels:
-        return Pixels(self.decoder(F.relu(self.joint(*(value[p] for p in self.parents)))))
+        return Pixels(self.decoder, F.relu(self.joint(*(value[p] for p in self.parents))))
 
 
 def build_factors(graph: Graph, arch: Architecture, classes: int) -> nn.ModuleDict:

@@ -71,16 +71,6 @@ class Categorical:
         return log_p.gather(-1, y.expand(log_p.shape[:-1])[..., None])[..., 0]
 
 
-@dataclass(frozen=True)
-class Pixels:
-    """Minus the summed squared error: a Gaussian of variance 1/2 without its constant. mean: (*lead, channel, H, W)."""
-
-    mean: Tensor
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        return -(x - self.mean).float().square().flatten(-3).sum(-1)
-
-
 class StandardNormal(nn.Module):
     """p(z) = N(0, I)."""
 
@@ -148,30 +138,6 @@ class Trunk(nn.Sequential):
                 std = math.sqrt(2 / (fan_in + fan_out))
                 nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
                 nn.init.zeros_(layer.bias)
-
-
-class Decoder(nn.Module):
-    """Two dense layers, then three transposed convolutions without bias; ReLU, and a sigmoid at the output."""
-
-    def __init__(self, arch: Architecture):
-        super().__init__()
-        depth = (arch.shape[0], *arch.channels)[::-1]
-        self.first = (depth[0], arch.sides[-1], arch.sides[-1])
-        self.dense = nn.Linear(arch.hidden, math.prod(self.first))
-        self.sides = arch.sides[-2::-1]
-        self.convs = nn.ModuleList(nn.ConvTranspose2d(a, b, 5, stride=2, padding=2, output_padding=1 - side % 2, bias=False)
-                                   for a, b, side in zip(depth, depth[1:], self.sides))
-        for conv in self.convs:
-            bound = 1 / (25 * conv.out_channels)    # far below Glorot: the decoder starts at a flat grey image
-            nn.init.uniform_(conv.weight, -bound, bound)
-
-    def forward(self, h: Tensor) -> Tensor:
-        """h: (*lead, hidden) after its ReLU. Returns pixel means in (0, 1), (*lead, channel, H, W)."""
-        maps = F.relu(self.dense(h)).reshape(-1, *self.first).contiguous(memory_format=torch.channels_last)
-        for conv in self.convs[:-1]:
-            maps = F.relu(conv(maps))
-        maps = torch.sigmoid(self.convs[-1](maps))
-        return maps.reshape(*h.shape[:-1], *maps.shape[1:])
 
 
 def glorot_uniform(module: nn.Module) -> None:

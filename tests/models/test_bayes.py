@@ -7,8 +7,9 @@ import torch
 
 from lib.models import GRAPHS, Noise, build, class_scores
 from lib.models.bayes import DeepBayes
+from lib.models.decoder import Decoder
 from lib.models.graphs import log_joint
-from lib.models.nets import Architecture, Decoder, Joint, Trunk
+from lib.models.nets import Architecture, Joint, Trunk
 
 TINY = Architecture((1, 4, 4), channels=(2, 2, 2), hidden=8, latent=1)
 

@@ -1,0 +1,1 @@
+"""How fast: our models and attacks beside the plain way and beside other libraries, on the same functions."""
