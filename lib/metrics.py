@@ -167,3 +167,44 @@ def auc(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " attack"]) 
     """Area under the ROC curve of a score that should be higher on attacked inputs. Source: scikit-learn."""
     from sklearn.metrics import roc_auc_score
     return float(roc_auc_score(np.repeat([0, 1], [len(clean), len(attacked)]), np.concatenate([clean, attacked])))
+
+
+def gibbs(logits: Float[ndarray, " point"]) -> Float[ndarray, " point"]:
+    """log of e^logit / sum of e^logit over the points of a grid: probabilities that sum to 1, in nats."""
+    logits = np.asarray(logits, float)
+    if logits.ndim != 1 or not len(logits) or not np.isfinite(logits).all():
+        raise ValueError(f"logits of shape {logits.shape} with {np.isnan(logits).sum()} NaN; expected finite numbers along "
+                         "one axis: flatten a grid first")
+    top = logits.max()
+    return logits - top - np.log(np.exp(logits - top).sum())
+
+
+def total_variation(p: Float[ndarray, " point"], q: Float[ndarray, " as_many"]) -> float:
+    """Half the sum of |p - q| over the same points: 0 for equal distributions, 1 for disjoint ones."""
+    _check_distributions(p, q)
+    return float(np.abs(p - q).sum() / 2)
+
+
+def divergence(p: Float[ndarray, " point"], log_q: Float[ndarray, " as_many"]) -> float:
+    """Kullback-Leibler divergence of q from p, sum of p log(p / q), in nats: what coding p by q costs.
+
+    log_q: logarithms, so that a q that is tiny where p is not gives a large number and not an infinite one.
+    """
+    _check_distributions(p, np.exp(log_q))
+    inside = np.asarray(p) > 0
+    return max(0.0, float((p[inside] * (np.log(p[inside]) - log_q[inside])).sum()))
+
+
+def iou(a: Bool[ndarray, "*grid"], b: Bool[ndarray, "*grid"]) -> float:
+    """Intersection over union of two sets of points; NaN where both are empty."""
+    either = np.logical_or(a, b).sum()
+    return float(np.logical_and(a, b).sum() / either) if either else np.nan
+
+
+def _check_distributions(p: ndarray, q: ndarray) -> None:
+    if np.shape(p) != np.shape(q):
+        raise ValueError(f"distributions have shapes {np.shape(p)} and {np.shape(q)}; expected the same points for both")
+    for name, values in (("p", p), ("q", q)):
+        if np.min(values) < 0 or not np.isclose(np.sum(values), 1, atol=1e-6):
+            raise ValueError(f"{name} sums to {np.sum(values):g} with a least value of {np.min(values):g}; expected "
+                             "probabilities that sum to 1: divide by their sum")

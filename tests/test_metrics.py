@@ -148,3 +148,32 @@ def test_the_kl_index_fault_detects_what_cannot_be_detected(classes, success_rat
 
 def test_auc_is_the_share_of_pairs_in_the_right_order():
     assert metrics.auc(np.array([0.0, 2.0]), np.array([1.0, 3.0])) == 0.75
+
+
+def test_equal_logits_are_the_uniform_distribution():
+    np.testing.assert_allclose(np.exp(metrics.gibbs(np.full(8, 1000.0))), 1 / 8)
+    np.testing.assert_allclose(metrics.gibbs(np.array([0.0, np.log(3)])), np.log([0.25, 0.75]))
+
+
+def test_distances_of_distributions_on_known_answers():
+    half, quarter = np.array([0.5, 0.5, 0.0]), np.array([0.25, 0.25, 0.5])
+    assert metrics.total_variation(half, half) == 0 and metrics.divergence(half, np.log([0.5, 0.5, 1e-300])) == 0
+    assert metrics.total_variation(half, quarter) == 0.5
+    assert metrics.divergence(half, np.log(quarter)) == pytest.approx(np.log(2))
+    assert metrics.total_variation(np.array([1.0, 0]), np.array([0.0, 1])) == 1
+
+
+@pytest.mark.parametrize("call, said", [
+    (lambda: metrics.total_variation(np.array([0.5, 0.6]), np.array([0.5, 0.5])), "p sums to 1.1"),
+    (lambda: metrics.divergence(np.array([0.5, 0.5]), np.zeros(2)), "q sums to 2"),
+    (lambda: metrics.total_variation(np.array([0.5, 0.5]), np.ones(1)), "the same points"),
+    (lambda: metrics.gibbs(np.array([0.0, np.nan])), "1 NaN")])
+def test_what_is_no_distribution_is_refused(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+def test_overlap_of_sets_on_known_answers():
+    a, b = np.array([1, 1, 0, 0], bool), np.array([0, 1, 1, 0], bool)
+    assert metrics.iou(a, b) == pytest.approx(1 / 3) and metrics.iou(a, a) == 1 and metrics.iou(a, ~a) == 0
+    assert np.isnan(metrics.iou(a & False, b & False))

@@ -1,0 +1,230 @@
+"""Densities from detectors (Yin et al. 2020, appendix F; Figures 19 and 20): ordinary against generative adversarial training.
+
+A network is trained with clean negatives first, then with negatives that are moved to wherever its logit z is largest.
+The paper reads e^z, normalised over a grid, as the density of the positives. Numbers for that reading are ours; the paper
+has pictures. Command: python -m lib.runs.density --profile laptop
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lib.attacks import Linf, adam_pgd
+from lib.models import Noise, stream
+from lib.models.mlp import MLP
+from lib.profiles import DENSITIES, Density, Training
+from lib.profiles import profile as profile_of
+from lib.results import COLUMNS, RESULTS, Record, read_record, write_record
+from lib.runs import units
+from lib.runs.likeness import Yardstick
+from lib.runs.shapes import Points, draw, grid_points
+from lib.train import fit
+
+KINDS = ("gat", "long")                 # negatives attacked after the ordinary updates; clean for as many updates
+MODELS = {"gat": "GAT", "long": "ordinary-long"}
+SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)       # of the later updates, after which a picture is kept
+FIRST = 10                              # the update after which the first picture is kept, for the spot check
+SPOT = 0.02                             # by which logits of other machines may differ there
+
+
+class Against(nn.Module):
+    """The training objective on points: equation 5 with one detector, its inner maximisation from update `ordinary` on.
+
+    x: points as images of one pixel; y: 1 for positives, 0 for negatives.
+    """
+
+    name = "GAT"
+
+    def __init__(self, net: MLP, sizes: Density, attacked: bool):
+        super().__init__()
+        self.net, self.sizes, self.attacked = net, sizes, attacked
+
+    def objective(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
+        """Minus the binary cross-entropy of each point, in nats, (point). noise: keyed by update."""
+        if self.attacked and noise.step >= self.sizes.ordinary:
+            x = x.clone()
+            x[y == 0] = self.moved(x[y == 0], noise)
+        return -F.binary_cross_entropy_with_logits(self.net(x), y.float(), reduction="none")
+
+    def moved(self, x: Tensor, noise: Noise) -> Tensor:
+        """Negatives at the largest logit that Adam finds in the ball, from a start that is uniform in it and not clipped."""
+        inner = self.sizes.inner
+        start = stream(f"{noise.purpose}/start", noise.seed, noise.step).random(tuple(x.shape), dtype=np.float32)
+        return adam_pgd(self.net, x, Linf(inner.eps), steps=inner.steps, step_size=inner.step_size,
+                        start=inner.eps * (2 * torch.from_numpy(start).to(x) - 1))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Points as `lib.train.fit` takes images: float32, (point, axis, 1, 1)."""
+
+    x: Tensor
+    y: Tensor
+
+    @classmethod
+    def of(cls, points: Points) -> "Pixels":
+        both = np.concatenate([points.positives, points.negatives])
+        labels = torch.arange(len(both)) < len(points.positives)
+        return cls(as_pixels(both), labels.long())
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def images(self, index: Tensor) -> Tensor:
+        return self.x[index]
+
+    def labels(self, index: Tensor) -> Tensor:
+        return self.y[index]
+
+
+def as_pixels(points: Float[np.ndarray, "point axis"]) -> Tensor:
+    """Points as images of one pixel, float32."""
+    return torch.from_numpy(points).float()[:, :, None, None]
+
+
+@torch.no_grad()
+def logits_at(net: MLP, points: Float[np.ndarray, "point axis"], batch: int = 20_000) -> Float[np.ndarray, " point"]:
+    """Logits at points, float32, `batch` at a time."""
+    device = next(net.parameters()).device
+    return torch.cat([net(part.to(device)).cpu() for part in as_pixels(points).split(batch)]).numpy()
+
+
+def stops(sizes: Density) -> list[int]:
+    """The updates after which a picture is kept."""
+    later = [sizes.ordinary + round(share * sizes.iterations) for share in SHARES]
+    return sorted({min(FIRST, sizes.ordinary), *later})
+
+
+def sizes_of(profile: str, name: str, setting: str = "paper") -> Density:
+    """The sizes of one experiment. Raises ValueError for an unknown point set or setting, listing the choices."""
+    if (name, setting) not in DENSITIES[profile]:
+        known = ", ".join(f"{point_set} ({one})" for point_set, one in DENSITIES[profile])
+        raise ValueError(f"no training on {name!r} with setting {setting!r}; expected one of {known}")
+    return DENSITIES[profile][name, setting]
+
+
+def points_of(profile: str, name: str, seed: int, setting: str = "paper") -> Points:
+    """The training set of one experiment."""
+    sizes = sizes_of(profile, name, setting)
+    return draw(name, seed, sizes.positives, sizes.negatives)
+
+
+def start(sizes: Density, inputs: int, kind: str, seed: int, device: torch.device) -> Against:
+    """The untrained network of a seed, the same for both kinds."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = MLP(inputs, sizes.width, sizes.layers)
+    return Against(net, sizes, kind == "gat").to(device)
+
+
+def recipe(sizes: Density) -> Training:
+    """The training as `lib.train.fit` takes it: every point in every update, constant rate."""
+    return Training(sizes.ordinary + sizes.iterations, batch=sizes.positives + sizes.negatives, rate=sizes.rate,
+                    dtype="float32")
+
+
+def unit_name(name: str, setting: str, kind: str, seed: int) -> str:
+    return f"{name}_{setting}_{kind}_seed{seed}"
+
+
+def train(name: str, setting: str, kind: str, profile: str, seed: int, folder: Path, device: torch.device,
+          yardstick: Yardstick, until: int | None = None) -> dict[str, np.ndarray]:
+    """Train, and keep a picture and its numbers at each of `stops`, (stop, ...) each.
+
+    Resumes where an earlier call was cut off: state and pictures lie in `folder` until the last is taken. until: take
+    only the stops up to this update.
+    """
+    sizes, points = sizes_of(profile, name, setting), yardstick.points
+    state = folder / f"{unit_name(name, setting, kind, seed)}.state"
+    taught, data = start(sizes, points.shape.dimension, kind, seed, device), Pixels.of(points)
+    found, history, chosen = [], np.zeros(0), [stop for stop in stops(sizes) if until is None or stop <= until]
+    for stop in chosen:
+        kept = state.with_suffix(f".{stop}.partial")
+        if not kept.exists():
+            history = fit(taught, data, recipe(sizes), seed=seed, state=state, save_every=500, stop=stop,
+                          label=f"{name} ({setting}, {kind})")
+            found.append(picture(taught.net, yardstick, sizes.picture) | {"update": np.array(stop, np.int32)})
+            write_record(kept, found[-1], {}) if stop != chosen[-1] else None
+        else:
+            found.append(read_record(kept).arrays)
+    for file in (state, *(state.with_suffix(f".{stop}.partial") for stop in chosen)):
+        file.unlink(missing_ok=True)
+    every = max(1, len(history) // 200)
+    curve = -history[:len(history) // every * every].reshape(-1, every).mean(1)
+    return {key: np.stack([one[key] for one in found]) for key in found[0]} | {"loss": curve.astype(np.float32)}
+
+
+def picture(net: MLP, yardstick: Yardstick, side: int) -> dict[str, np.ndarray]:
+    """Logits on the grid that is kept (float16 in the plane), and their measures on the yardstick's own."""
+    dimension = yardstick.points.shape.dimension
+    logits = logits_at(net, grid_points(dimension, side)).reshape([side] * dimension)
+    measured = logits_at(net, grid_points(dimension, yardstick.side))
+    return ({"logits": logits.astype(np.float16 if dimension > 1 else np.float32)}
+            | yardstick.density(measured) | yardstick.accepted(measured))
+
+
+def _unit(name: str, setting: str, kind: str, profile: str, seed: int, folder: Path) -> units.Unit:
+    def compute(device: torch.device):
+        sizes, points = sizes_of(profile, name, setting), points_of(profile, name, seed, setting)
+        yardstick = Yardstick.of(points, sizes.side)
+        arrays = train(name, setting, kind, profile, seed, folder, device, yardstick)
+        exact = np.log(np.maximum(yardstick.truth, 1e-300))
+        arrays |= {f"truth_{key}": value for key, value in yardstick.density(exact).items()}
+        return arrays, {"experiment": "density", "dataset": name, "variant": setting, "kind": kind, "seed": seed,
+                        "profile": profile, "protocol": "published", "dtype": "float32", "norm": sizes.inner.norm,
+                        "eps": sizes.inner.eps, "steps": sizes.inner.steps, "step_size": sizes.inner.step_size,
+                        "ordinary": sizes.ordinary, "iterations": sizes.iterations, "rate": sizes.rate,
+                        "width": sizes.width, "layers": sizes.layers, "positives": sizes.positives,
+                        "negatives": sizes.negatives, "n": len(exact), "data": "drawn from the density"}
+    return units.Unit(unit_name(name, setting, kind, seed), compute)
+
+
+def summarise(records: list[Record]) -> list[dict]:
+    """Likeness to the truth after training, a row a metric (`Yardstick`); column class: the blob that a row is about.
+
+    model: "GAT"; "ordinary" (its clean updates alone); "ordinary-long" (clean for as many updates); "truth" (the same
+    measures of the true density itself: what a perfect estimate would get). n: points of the grid.
+    """
+    rows = []
+    for record in records:
+        settings, own = record.settings, MODELS[record.settings["kind"]]
+        key = {name: settings[name] for name in COLUMNS if name in settings} | {"attack": "pgd", "model": own}
+        clean = key | dict.fromkeys(("norm", "eps", "steps", "step_size"), "") | {"attack": "clean"}
+        measured = [name for name in record.arrays if name not in ("logits", "loss", "update") and "truth_" not in name]
+        last = {name: record[name][-1] for name in measured}
+        rows += _rows(key if settings["kind"] == "gat" else clean, last)
+        if settings["kind"] == "gat":                   # what is read from the same unit takes no time of its own
+            at = record["update"].tolist().index(settings["ordinary"])
+            truth = {name.removeprefix("truth_"): record[name] for name in record.arrays if "truth_" in name}
+            rows += _rows(clean | {"model": "ordinary", "seconds": ""}, {name: record[name][at] for name in measured})
+            rows += _rows(clean | {"model": "truth", "seconds": ""}, truth)
+    return rows
+
+
+def _rows(key: dict, found: dict) -> list[dict]:
+    return [key | {"metric": name, "value": float(value), "class": str(k) if np.ndim(values) else ""}
+            for name, values in found.items() for k, value in enumerate(np.atleast_1d(values))]
+
+
+def density(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+            fresh: bool = False, only: str | None = None) -> pd.DataFrame:
+    """Rows of every point set and setting; seeds `seed` and on where the profile wants several.
+
+    A unit is one training: a point set, a setting, a kind and a seed. The ordinary one of full length is made for the
+    paper's setting alone.
+    """
+    folder = Path(results or RESULTS) / profile_of(profile).name / "density"
+    todo = [_unit(name, setting, kind, profile, s, folder) for kind in KINDS
+            for (name, setting), sizes in DENSITIES[profile].items() for s in range(seed, seed + sizes.seeds)
+            if kind == "gat" or setting == "paper"]
+    return units.ensure("density", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only)
+
+
+if __name__ == "__main__":
+    units.main(density, __doc__)
