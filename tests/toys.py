@@ -1,5 +1,7 @@
 """Models of about ten parameters whose attacks and scores have answers known in closed form."""
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -35,19 +37,21 @@ class Smooth(nn.Module):
 
 
 class Noisy:
-    """A randomised classifier: `model` plus Gaussian noise on the logits, keyed by image and by the number of calls.
+    """A randomised classifier: `model` plus Gaussian noise on the logits, keyed by image, asking and call.
 
     `of(index)` gives the logits function of some of the images, in any order, as `strong` asks for it.
     """
 
     def __init__(self, model: nn.Module, scale: float, images=range(100)):
-        self.model, self.scale, self.images, self.calls = model, scale, list(images), 0
+        self.model, self.scale, self.images, self.asked = model, scale, list(images), 0
 
     def of(self, index):
+        self.asked += 1
+        calls = itertools.count(1000 * self.asked)
+
         def logits_fn(x):
-            self.calls += 1
-            logits = self.model(x)
-            noise = [random_normal(logits.shape[1], seed=1000 * self.calls + self.images[i]) for i in index.tolist()]
+            logits, call = self.model(x), next(calls)
+            noise = [random_normal(logits.shape[1], seed=1000 * call + self.images[i]) for i in index.tolist()]
             return logits + self.scale * torch.stack(noise).to(logits)
         return logits_fn
 

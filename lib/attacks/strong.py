@@ -11,7 +11,6 @@ from lib.attacks.inputs import Images, Labels, LogitsFn, LossFn, PerImage, check
 from lib.attacks.losses import averaged, cross_entropy, margin
 from lib.attacks.norms import Ball
 
-MAJORITY = 0.5
 STRIDES = (2, 1 / 2, 1 / 10, 1 / 40)    # of eps, a quarter of the steps each: cross the ball first, settle last
 
 
@@ -30,16 +29,17 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
     """Attack every image in each ball, from the smallest ball to the largest; return one adversarial image for each.
 
     logits_fn_of(index): the classifier for the images at these positions of x; its noise belongs to the image, not to
-    the position in the batch. It is asked once for every `check` steps, and all images still under attack share the
-    calls: if noise is keyed by image and by the number of calls so far, each image is attacked as it would be alone.
+    the position in the batch. It is asked before each ball and once for every `check` steps, whether or not any image
+    is left: if noise is keyed by image, asking and call, each image is attacked as it would be alone.
     balls: one norm, eps ascending. starts: points of the unit ball, scaled by eps; as many as restarts.
     steps: their length falls from 2 eps to eps / 40 in four stages (STRIDES): a constant short step stays in whatever
     corner it starts in where gradients mislead. draws: calls that a gradient is averaged over. losses: taken by turns,
     one a restart. For a deterministic classifier draws = verdict_draws = 1.
 
-    An image counts as broken when more than half of `verdict_draws` fresh draws misread it. This is looked at before
-    the first step and after every `check` steps; a broken image then leaves the batch, and stays as it is for all
-    larger balls. Others are returned as they were when most draws misread them (the latest such, in the balls so far).
+    An image is let go when all of `verdict_draws` fresh draws misread it. This is looked at before the first step of
+    each ball, with new draws for the image found so far, and after every `check` steps. Others are returned as they
+    were when most draws misread them (the latest such, in the balls so far). Letting go at a mere majority would carry
+    an image that is read correctly half of the time to balls in which it could be broken for good.
     Looking often favours lucky draws a little: judge the result on further draws.
 
     Raises TypeError or ValueError, before any gradient, for images, labels, starts or settings of a wrong kind, and for
@@ -55,22 +55,21 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
                          "one point of the unit ball for each restart and image")
 
     x = x.detach()
-    best = x.clone()
-    misread = misread_share(logits_fn_of(torch.arange(len(x), device=x.device)), x, y, verdict_draws)
-    found = []
+    best, found, everyone = x.clone(), [], torch.arange(len(x), device=x.device)
     for ball in balls:
+        misread = misread_share(logits_fn_of(everyone), best, y, verdict_draws)
         for restart, start in enumerate(starts):
             loss = losses[restart % len(losses)]
-            alive = (misread <= MAJORITY).nonzero()[:, 0]
+            alive = (misread < 1).nonzero()[:, 0]
             delta = ball.eps * start[alive]
             for begin in range(0, steps, check):
-                if not len(alive):
-                    break
                 logits_fn, clean, label = logits_fn_of(alive), x[alive], y[alive]
+                if not len(alive):
+                    continue                            # asked all the same: others may be under attack elsewhere
                 x_adv = pgd(averaged(loss(logits_fn, label), draws), clean, ball, start=delta,
                             steps=min(check, steps - begin), step_size=STRIDES[4 * begin // steps] * ball.eps)
                 share = misread_share(logits_fn, x_adv, label, verdict_draws)
-                better, going = share >= misread[alive], share <= MAJORITY
+                better, going = share >= misread[alive], share < 1
                 best[alive[better]], misread[alive[better]] = x_adv[better], share[better]
                 alive, delta = alive[going], (x_adv - clean)[going]
         found.append(best.clone())

@@ -1,5 +1,6 @@
 """A trained classifier as attacks and judges see it: functions from images to logits, with keyed noise."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from lib.profiles import profile as profile_of
 from lib.runs.training import dataset_of, trained
 
 LogitsFn = Callable[[Tensor], Tensor]
+CALLS = 2**20       # more calls than one asking ever makes: the draws of the next asking begin there
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,14 @@ class Victim:
         return self.logits_fn_of(purpose, images, dtype=dtype, fixed=fixed)(torch.arange(len(images)))
 
     def logits_fn_of(self, purpose: str, images: Sequence[int], *, dtype: str = "float32", fixed: bool = False):
-        """The same for some of the images, given as positions in `images`; all of them share one count of calls."""
-        noise = Noise(purpose, self.seed, images, fixed)
+        """The same for some of the images, given as positions in `images`, each time it is asked with new draws."""
+        asked = itertools.count()
 
         def of(positions: Tensor) -> LogitsFn:
-            own = [images[int(i)] for i in positions]
+            own, calls = [images[int(i)] for i in positions], itertools.count(next(asked) * CALLS)
 
             def logits(x: Tensor) -> Tensor:
-                draws = Noise(purpose, self.seed, own, fixed, noise.step)
-                noise.advance()
+                draws = Noise(purpose, self.seed, own, fixed, 0 if fixed else next(calls))
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
                     return self.model.logits(x, draws, self.profile.samples).float()
             return logits

@@ -21,7 +21,7 @@ def cells(profile: Profile, attack: str) -> list[dict]:
     """The key columns of each cell of a unit: its settings, one entry an eps."""
     steps = profile.steps[attack]
     if attack == "strong":
-        return [{"attack": "pgd", "norm": "linf", "eps": eps, "steps": steps, "step_size": eps / 40,
+        return [{"attack": "pgd", "norm": "linf", "eps": eps, "steps": steps,       # of no one length: blank step_size
                  "loss": "margin, cross-entropy", "restarts": profile.restarts, "draws": profile.gradient_draws}
                 for eps in profile.strong_eps]
     return [{"attack": attack, "norm": "linf", "eps": eps, "steps": steps, "step_size": eps if attack == "fgsm" else STEP_SIZE,

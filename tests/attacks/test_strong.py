@@ -94,6 +94,17 @@ def test_averaging_and_majority_see_through_noise(linear):
     assert (broken == within_reach).double().mean() > 0.8
 
 
+def test_an_image_is_let_go_only_when_every_draw_misreads_it(linear):
+    """With noise as large as the margin a majority is soon lost, but each further ball still adds to the share."""
+    model, x, y = linear
+    balls = [Linf(0.05), Linf(0.3)]
+    found = strong(Noisy(model, 0.5).of, x, y, balls, starts=starts(x, Linf(1)), steps=20, check=10)
+    share = [misread_share(Noisy(model, 0.5, range(1000, 1100)).of(torch.arange(len(x))), adv, y, 20) for adv in found]
+    lucky = (share[0] > 0.5) & (share[0] < 0.9)
+    assert lucky.any() and (share[1] >= share[0] - 0.2).all()
+    assert share[1][lucky].mean() > share[0][lucky].mean() + 0.1
+
+
 def test_misread_share_counts_calls(linear):
     model, x, y = linear
     answers = iter([y, 1 - y, 1 - y, y])

@@ -67,10 +67,10 @@ def test_our_cw_breaks_as_many_as_foolbox_and_from_as_near(robust):
 
 @pytest.mark.slow
 def test_the_gradient_attacks_of_autoattack_beat_our_strong_protocol_by_at_most_3_points(robust):
-    """The whole of AutoAttack, whose Square attack needs no gradient, beats it by more: the page on MNIST says by how much."""
+    """The record of the whole of AutoAttack, with Square, is held to the same in test_committed."""
     net, x, y = robust
     left = {name: accuracy(net, adv, y) for name, adv in compare_strong(net, x, y, parts=peers.APGD, targets=9).items()}
-    assert 0.15 <= left["ours"] <= 0.8, left
+    assert 0.2 <= left["ours"] <= 0.8, left
     assert left["ours"] - left["torchattacks"] <= 0.03, left
 
 
