@@ -1,6 +1,7 @@
 # make book                    install, render the committed pages, print the page to open
 # make book PROFILE=smoke      execute every page first (no download), render that copy
 # make test [JOBS=n]           everything that is checked before a change lands
+# make explore                 open the explorer in JupyterLab, with a kernel
 # make environment             install what both need into .venv, and nothing else
 # make pages                   execute the committed pages in place, at their own parameters
 # make clean                   remove what was built; the environment and data/ stay
@@ -17,7 +18,7 @@ export PYTHONUTF8 := 1
 UV := $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python
 SOURCE := $(if $(PROFILE),_build/pages,.)
 
-.PHONY: book test environment pages clean
+.PHONY: book test environment pages explore clean
 .DELETE_ON_ERROR:
 
 book: $(VENV)/.installed
@@ -36,6 +37,9 @@ environment: $(VENV)/.installed-test
 pages: $(VENV)/.installed
 	python -m lib.pages run --in-place
 
+explore: $(VENV)/.installed-live
+	jupyter lab book/beyond/explorer.ipynb
+
 clean:
 	rm -rf _build *.egg-info
 	find lib tests book -name __pycache__ -prune -exec rm -rf {} +
@@ -52,4 +56,8 @@ $(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/uv
 
 $(VENV)/.installed-test: requirements-test.txt $(VENV)/.installed
 	$(UV) -r requirements-test.txt
+	@touch $@
+
+$(VENV)/.installed-live: requirements-live.txt $(VENV)/.installed
+	$(UV) -r requirements-live.txt
 	@touch $@

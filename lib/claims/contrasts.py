@@ -16,7 +16,12 @@ METRICS = {                 # as the ledger words them
     "accuracy_within_l2": "accuracy within l2", "min_eps": "smallest eps", "joint_success": "fooled and unnoticed",
     "zero_gradient": "images without a gradient", "detect_all": "all detectors together",
     "detect_marginal": "marginal detection", "detect_logit": "logit detection", "detect_kl": "KL detection",
-    "detect_tv": "TV detection"}
+    "detect_tv": "TV detection", "tv": "total variation from the truth", "kl": "KL from the truth",
+    "iou": "overlap with the true support", "inside": "mass in the true support",
+    "separated": "blobs in a part of their own", "least_share": "mass of the least blob, of what is due to it",
+    "valley": "least sigmoid between the two centres", "peak_ratio": "right peak over left peak",
+    "offset": "distance of a peak from its centre"}
+PLAIN = ("min_eps", "l2", "offset", "peak_ratio", "kl")     # numbers that are no shares: radii, distances, ratios, nats
 
 
 def selection(test: dict) -> dict:
@@ -109,10 +114,10 @@ def name(keys: dict, *more: str) -> str:
 
 
 def shown(number: float, metric: str, change: bool = False) -> str:
-    """A share in percent, a change of one in points, a radius or a distance as it is."""
+    """A share in percent, a change of one in points, whatever is no share (PLAIN) as it is."""
     sign = ("+" if number > 0 else "−" if number < 0 else "") if change else ""
     number = abs(number) if change else number
-    if metric in ("min_eps", "l2"):
+    if metric in PLAIN:
         return f"{sign}{number:.3f}"
     return f"{sign}{100 * number:.1f} {'points' if change else '%'}"
 

@@ -118,6 +118,10 @@ class Evidence:
             raise Missing(f"at least 3 seeds ({len(found)} rows are there) of {describe(keys)}")
         return Estimate(float(np.mean(values)), min(values), max(values), len(found))
 
+    def values(self, keys: dict) -> list[float]:
+        """The values of all rows with these keys, of whichever seed; [] where there are none."""
+        return [row["value"] for row in self._rows(keys)]
+
     def _rows(self, keys: dict) -> list[dict]:
         """Rows with these keys as dicts, out of those of their metric and model: a ledger asks thousands of times."""
         experiment, metric, models = keys["experiment"], keys["metric"], keys.get("model")

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.claims.contrasts import shown
 from lib.claims.evidence import Evidence
 from lib.claims.predicates import Finding, judge
 from lib.results import PAPER
 
 VERDICTS = ("holds", "holds as published", "fails", "undecided")
-COLUMNS = ("id", "where", "statement", "published", "ours", "n", "seeds", "profile", "verdict", "why", "link", "needs")
+COLUMNS = ("id", "where", "statement", "published", "ours", "n", "seeds", "profile", "verdict", "why", "also", "link",
+           "needs")
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,15 @@ class Verdict:
 
 
 def claims(paper: str = "deep-bayes") -> list[dict]:
-    """The claims of a paper with their predicates. Raises FileNotFoundError naming the papers that there are."""
+    """The claims of a paper; a predicate where one has been written, else what it waits for.
+
+    Raises FileNotFoundError naming the papers that there are.
+    """
     path = PAPER / f"{paper}.json"
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in PAPER.glob("*.json")))
         raise FileNotFoundError(f"there are no claims of a paper {paper!r}; choose one of {known}")
-    return json.loads(path.read_text())["claims"]
+    return [{"where": claim.get("source", "")} | claim for claim in json.loads(path.read_text())["claims"]]
 
 
 def verdict(claim: dict, rows: Evidence | dict[str, pd.DataFrame] | Path | str | None = None,
@@ -46,7 +51,8 @@ def verdict(claim: dict, rows: Evidence | dict[str, pd.DataFrame] | Path | str |
     if profile == "smoke":
         return Verdict("undecided", "a smoke run shows that the machinery works; no verdict is drawn from it", nothing)
     if "predicate" not in claim:
-        return Verdict("undecided", "no predicate has been written yet", nothing)
+        wanted = claim.get("waits", "its rows")
+        return Verdict("undecided", f"waits for {wanted}; its predicate is written before them", nothing, (wanted,))
     evidence = rows if isinstance(rows, Evidence) else Evidence.of(rows, profile)
     scope = f"on {claim['predicate']['scope']}: " if "scope" in claim["predicate"] else ""
     first = judge(claim["predicate"]["published"], evidence)
@@ -67,7 +73,8 @@ def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str
     """One line a claim, in the paper's order, with the columns COLUMNS.
 
     published is what the paper says, in words; ours the number that came closest to deciding otherwise, with its 95 %
-    interval; n the images and seeds the trainings behind it; link the page (and the place on it) that shows the rows.
+    interval; n the images (or points of a grid) and seeds the trainings behind it; also what else the claim asks to be
+    told whatever it is ("shows"); link the page (and the place on it) that shows the rows.
     needs: what could settle an open claim, or test one harder that holds as published.
     seed: the training that decides; where there are rows of others, they must not turn an order round.
     """
@@ -77,9 +84,24 @@ def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str
         lines.append({"id": claim["id"], "where": claim["where"], "statement": claim["statement"],
                       "published": f"{claim['metric']}: {claim['direction']}", "ours": found.finding.ours,
                       "n": found.finding.n, "seeds": found.finding.seeds, "profile": profile,
-                      "verdict": found.verdict, "why": found.why, "link": claim.get("predicate", {}).get("page", ""),
+                      "verdict": found.verdict, "why": found.why, "also": also(claim, evidence), "link": claim.get("predicate", {}).get("page", ""),
                       "needs": "; ".join(found.needs)})
     return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def also(claim: dict, evidence: Evidence) -> str:
+    """The rows that a claim's predicate wants shown whatever they are, as words; those that exist.
+
+    A row that several trainings have is their mean, with the smallest and the largest.
+    """
+    said = []
+    for wanted in claim.get("predicate", {}).get("shows", []):
+        keys = {key: value for key, value in wanted.items() if key != "label"}
+        if values := evidence.values(keys):
+            mean = shown(sum(values) / len(values), keys["metric"])
+            ends = " to ".join(shown(end, keys["metric"]).removesuffix(" %") for end in (min(values), max(values)))
+            said.append(f"{wanted['label']}: {mean}" + (f" ({ends})" if len(values) > 1 else ""))
+    return "; ".join(said)
 
 
 def counts(table: pd.DataFrame) -> dict[str, int]:
@@ -135,7 +157,7 @@ def _entry(line, readings: dict[str, str]) -> str:
     link = f'<a href="{escape(page)}.html{"#" + escape(place) if place else ""}">rows and figure</a>'
     behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training"), link if page else ""]
     reading = f"<details><summary>how it is decided</summary>{escape(readings.get(line.id, ''))}</details>"
-    facts = {"paper": line.published, "ours": line.ours, "why": line.why}
+    facts = {"paper": line.published, "ours": line.ours, "why": line.why, "measured": line.also}
     facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)
     return f"""<article id="claim-{escape(line.id)}">
 <div><span class="badge {line.verdict.replace(" ", "-")}">{escape(line.verdict)}</span>

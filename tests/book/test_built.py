@@ -12,6 +12,8 @@ from lib.pages import __main__ as command
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [str(page.with_suffix(".html")) for page in command.listed()]
+MOVING = [str(page.with_suffix(".html")) for page in command.notebooks()
+          if "vnd.jupyter.widget-view" in (ROOT / page).read_text(encoding="utf-8")]
 
 
 @pytest.fixture(scope="module")
@@ -96,19 +98,51 @@ def test_a_page_opens_without_an_error_and_without_a_request(page, built, browse
     assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize("page", [page for page in PAGES if page.endswith("two_rings.html")])
-def test_moving_the_slider_changes_the_picture(page, built, browser):
+def moves(control):
+    """How a reader without a mouse moves a control, and back: two pairs of an element and the keys that it gets."""
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
+    if handles := control.find_elements(By.CSS_SELECTOR, "[role=slider]"):
+        return (handles[0], Keys.ARROW_RIGHT * 2), (handles[0], Keys.ARROW_LEFT * 2)
+    buttons = control.find_elements(By.CSS_SELECTOR, "button")
+    return (buttons[1], Keys.ENTER), (buttons[0], Keys.ENTER)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", MOVING)
+def test_every_control_changes_the_picture_by_keyboard_and_says_its_name(page, built, browser):
+    from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
+    browser.get_log("browser")
     opened(browser, built / page)
-    frame = browser.find_element(By.CSS_SELECTOR, ".book-frame")
-    before = frame.screenshot_as_png
-    handle = browser.find_element(By.CSS_SELECTOR, ".widget-slider .noUi-handle")
-    for _ in range(2):
-        handle.send_keys(Keys.ARROW_RIGHT)
-    WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png != before)
-    for _ in range(2):
-        handle.send_keys(Keys.ARROW_LEFT)
-    WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png == before)
+    boxes = browser.find_elements(By.CSS_SELECTOR, ".widget-vbox:has(> .book-frame)")
+    assert boxes
+    for box in boxes:
+        frame = box.find_element(By.CSS_SELECTOR, ".book-frame")
+        controls = box.find_elements(By.CSS_SELECTOR, ".widget-slider, .widget-toggle-buttons")
+        assert controls
+        for control in controls:
+            before, (there, back) = frame.screenshot_as_png, moves(control)
+            there[0].send_keys(there[1])
+            WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png != before)
+            back[0].send_keys(back[1])
+            WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png == before)
+            named = control if control.get_attribute("aria-label") else control.find_element(By.CSS_SELECTOR, "[role=slider]")
+            assert named.get_attribute("aria-label") == control.find_element(By.CSS_SELECTOR, ".widget-label").text
+    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_controls_that_need_a_kernel_are_left_out(soups, built):
+    """What is drawn from stored widgets: none of them is a button or a field that waits for an answer."""
+    import json
+    for path, soup in soups.items():
+        views = [json.loads(node.string)["model_id"] for node in soup.select('script[type="application/vnd.jupyter.widget-view+json"]')]
+        states = [json.loads(node.string)["state"] for node in soup.select('script[type="application/vnd.jupyter.widget-state+json"]')]
+        shown = [name for state in states for view in views for name in kinds(state, view)]
+        assert {"ButtonModel", "DropdownModel", "FloatSliderModel"} & set(shown) == set(), path.relative_to(built)
+
+
+def kinds(state: dict, model: str) -> list[str]:
+    """The kinds of a stored widget and of all its children."""
+    children = [child.removeprefix("IPY_MODEL_") for child in state[model]["state"].get("children", [])]
+    return [state[model]["model_name"], *(kind for child in children for kind in kinds(state, child))]
