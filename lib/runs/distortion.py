@@ -36,10 +36,6 @@ class Protocol:
     step_size: float
     best: bool
 
-    @property
-    def name(self) -> str:
-        return f"{self.aim}, {self.steps} steps of {self.step_size:g}" + (", best iterate" if self.best else "")
-
 
 def protocols(profile: str) -> dict[Protocol, int]:
     """The published inner optimiser, then ours with smaller steps and every iterate looked at; images for each."""
@@ -80,7 +76,7 @@ def compute(system: str, protocol: Protocol, n: int, profile: str, seed: int, re
               "target": target.cpu().numpy().astype(np.int8), "thumbs": (found[:4] * 255).round().byte().cpu().numpy()}
     return arrays, {"experiment": "distortion", "dataset": dataset.name, "model": "GAT-generative", "variant": system,
                     "attack": "adam-bisection", "norm": "l2", "steps": protocol.steps, "step_size": protocol.step_size,
-                    "loss": protocol.name, "threshold": accept, "seed": seed, "attack_seed": seed, "profile": profile,
+                    "loss": protocol.aim, "threshold": accept, "seed": seed, "attack_seed": seed, "profile": profile,
                     "protocol": "strong" if protocol.best else "published", "dtype": "bfloat16", "data": dataset.source}
 
 
