@@ -366,7 +366,7 @@ def lines(variants=("paper", "notebook"), **changes) -> list[dict]:
 
 def test_all_claims_of_the_second_paper_are_in_its_ledger_and_say_what_they_wait_for(tmp_path):
     table = claims.ledger("gat", rows=tmp_path)
-    assert list(table.id) == [c["id"] for c in claims.claims("gat")] and len(table) == 31
+    assert list(table.id) == [c["id"] for c in claims.claims("gat")] and len(table) == 36
     assert set(table.verdict) == {"undecided"} and table.why.str.contains("waits for").all() and (table["where"] != "").all()
     assert claims.waiting(table).loc["the MNIST detectors", "would decide"].startswith("F2a-1, F2a-2")
 
