@@ -25,7 +25,7 @@ from lib.runs.victims import Victim, blocks, first_images, unit_starts
 
 EPS = {"fgsm": 0.25, "pgd": 0.18, "mim": 0.18, "strong": 0.17}      # where some half of the images survive
 STEPS, STEP_SIZE = {"fgsm": 1, "pgd": 40, "mim": 100}, 0.01
-CONSTANT, CW_STEPS, LEARNING_RATE, CW_IMAGES = 2.0, 1000, 0.01, 100
+CONSTANT, CW_STEPS, LEARNING_RATE, CW_IMAGES = 1.3, 1000, 0.01, 100
 FIXED = ("GFZ", "GBZ")
 FIXED_EPS = 0.1
 CERTAIN = {"draws": 1, "verdict_draws": 1}          # for a classifier without noise
