@@ -1,0 +1,84 @@
+"""Two sides against each other: by intervals, and image by image where there are records."""
+
+import numpy as np
+import pytest
+
+from lib import claims
+from tests.claims.rows import compare, evidence, row, store, write
+
+
+@pytest.mark.parametrize("above, truth", [(0.8, True), (0.52, None), (0.2, False)])
+def test_a_comparison_without_records_uses_the_two_intervals(above, truth):
+    rows = [row(above if m == "GFZ" else 0.5, model=m, attack="pgd", eps=e) for m in ("GFZ", "DFX") for e in (0.1, 0.2)]
+    assert claims.judge(compare(), evidence(*rows)).truth is truth
+
+
+def test_pairing_over_images_decides_what_two_intervals_cannot(tmp_path):
+    hard = np.arange(400) % 2 == 0
+    easier = hard | (np.arange(400) < 40)                   # every image that DFX reads GFZ reads too
+    rows = write(tmp_path, "GFZ", [easier] * 2) + write(tmp_path, "DFX", [hard] * 2)
+    assert claims.judge(compare(), evidence(*rows)).truth is None
+    found = claims.judge(compare(), store(tmp_path, *rows))
+    assert found.truth is True and found.ours.startswith("+5.0 points") and found.n == 400
+
+
+def test_blocks_of_images_are_joined_and_only_shared_images_are_compared(tmp_path):
+    rows = write(tmp_path, "GFZ", np.ones((2, 100))) + write(tmp_path, "DFX", np.zeros((2, 50)))
+    write(tmp_path, "DFX", np.zeros((2, 30)), first=50)
+    found = claims.judge(compare(), store(tmp_path, *rows))
+    assert found.truth is True and found.n == 80 and found.ours.startswith("+100.0 points")
+
+
+def test_the_worst_of_attacks_is_taken_image_by_image(tmp_path):
+    half = np.arange(100) < 50
+    rows = write(tmp_path, "GFZ", [half, ~half]) + write(tmp_path, "DFX", [half, half])
+    test = compare(worst=["eps"], above={"model": ["DFX"]}, below={"model": ["GFZ"]})
+    found = claims.judge(test, store(tmp_path, *rows))
+    assert found.truth is True and found.ours.startswith("+50.0 points")      # no image survives both eps on GFZ
+
+
+def test_saturated_cells_are_left_out():
+    rows = [row(v, model=m, attack="pgd", eps=e) for m, e, v in (
+        ("GFZ", 0.1, 0.99), ("DFX", 0.1, 0.98), ("GFZ", 0.2, 0.8), ("DFX", 0.2, 0.1))]
+    assert claims.judge(compare(), evidence(*rows)).truth is None
+    assert claims.judge(compare(skip_saturated=True), evidence(*rows)).truth is True
+    assert "saturated" in claims.judge(compare(skip_saturated=True, eps=[0.1]), evidence(*rows)).why
+
+
+@pytest.mark.parametrize("other, truth", [(0.5, None), (0.51, None), (0.9, False)])
+def test_alike_needs_the_whole_interval_within_the_margin(other, truth):
+    rows = [row(v, model=m, attack="pgd", eps=e) for m, v in (("GFZ", 0.5), ("DFX", other)) for e in (0.1, 0.2)]
+    assert claims.judge(compare(within=0.05), evidence(*rows)).truth is truth
+
+
+def test_alike_is_true_for_models_that_read_the_same_images(tmp_path):
+    half = np.arange(400) % 2 == 0
+    rows = write(tmp_path, "GFZ", [half] * 2) + write(tmp_path, "DFX", [half] * 2)
+    assert claims.judge(compare(within=0.05), store(tmp_path, *rows)).truth is True
+
+
+def test_another_training_seed_that_turns_the_order_round_leaves_it_open(tmp_path):
+    high, low = np.arange(300) < 200, np.arange(300) < 100
+    rows = write(tmp_path, "GFZ", [high] * 2) + write(tmp_path, "DFX", [low] * 2)
+    assert claims.judge(compare(), store(tmp_path, *rows)).truth is True
+    rows += write(tmp_path, "GFZ", [low], seed=1, eps=(0.2,)) + write(tmp_path, "DFX", [high], seed=1, eps=(0.2,))
+    found = claims.judge(compare(mean=["eps"]), store(tmp_path, *rows))
+    assert found.truth is None and "training seed" in found.why and found.seeds == 2
+
+
+def test_other_training_seeds_that_agree_are_counted(tmp_path):
+    high, low = np.arange(300) < 200, np.arange(300) < 100
+    rows = [r for seed, eps in ((0, (0.1, 0.2)), (1, (0.1,)), (2, (0.1,)))
+            for model, right in (("GFZ", high), ("DFX", low))
+            for r in write(tmp_path, model, [right] * len(eps), seed=seed, eps=eps)]
+    found = claims.judge(compare(mean=["eps"]), store(tmp_path, *rows))
+    assert found.truth is True and found.seeds == 3
+
+
+def test_smallest_radii_are_compared_image_by_image(tmp_path):
+    rows = write(tmp_path, "GFZ", np.ones((2, 50))) + write(tmp_path, "DFX", np.zeros((2, 50)))
+    rows += [row(v, n=50, metric="min_eps", model=m, attack="pgd") for m, v in (("GFZ", 0.3), ("DFX", 0.1))]
+    test = compare(metric="min_eps", by=0.05)
+    del test["eps"]
+    found = claims.judge(test, store(tmp_path, *rows))
+    assert found.truth is True and found.ours.startswith("+0.200")
