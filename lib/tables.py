@@ -68,6 +68,22 @@ def wide(rows: pd.DataFrame, index: str | list[str], columns: str, form=percent,
     return table.rename_axis(columns=None, index=None if len(keys) == 1 else keys)
 
 
+def spread(rows: pd.DataFrame, index: str, columns: str, forms: dict, across=None) -> pd.DataFrame:
+    """Several rows in a place, of several seeds, as text: their mean, and from the smallest to the largest of them.
+
+    forms: how to write each value of `index`, in the order of the lines; those without rows are left out. across: the
+    sequence of columns.
+    """
+    groups = rows.dropna(subset="value").groupby([index, columns]).value.agg(["mean", "min", "max", "count"])
+    text = {place: (interval(each["mean"], each["min"], each["max"], forms[place[0]]) if each["count"] > 1
+                    else forms[place[0]](each["mean"])) for place, each in groups.iterrows() if place[0] in forms}
+    if not text:
+        return pd.DataFrame([[MISSING]], index=[""], columns=[""])
+    table = pd.Series(text).unstack().fillna("–")
+    table = table.reindex([name for name in forms if name in table.index])
+    return table[[name for name in across if name in table]] if across is not None else table
+
+
 def beside(rows: pd.DataFrame, published: pd.DataFrame, key: list[str], form=percent) -> pd.DataFrame:
     """Published numbers with ours beside them: one line a published cell; columns published, ours, difference, n.
 

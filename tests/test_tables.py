@@ -41,3 +41,10 @@ def test_a_wide_table_keeps_the_order_asked_for(rows):
     assert "no rows yet" in tables.wide(rows[:0], "model", "attack").to_string()
     with pytest.raises(ValueError, match="several rows for"):
         tables.wide(pd.concat([rows, rows]), "model", "attack")
+
+
+def test_several_seeds_in_a_place_are_told_by_their_mean_and_ends():
+    rows = pd.DataFrame([{"metric": "tv", "model": m, "value": v} for m, v in (("GAT", 0.1), ("GAT", 0.3), ("truth", 0.0))])
+    table = tables.spread(rows, "metric", "model", {"tv": tables.percent, "kl": tables.number}, across=["truth", "GAT"])
+    assert table.loc["tv"].tolist() == ["0.0 %", "20.0 % (10.0 to 30.0)"] and list(table.index) == ["tv"]
+    assert tables.spread(rows[:0], "metric", "model", {"tv": tables.percent}).iloc[0, 0] == tables.MISSING

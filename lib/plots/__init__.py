@@ -1,10 +1,12 @@
 """Figures of the book: functions that take rows or arrays and return a Figure (no torch, no global state)."""
 
 from lib.plots.curves import accuracy_against_eps, accuracy_against_l2, beside, detection_against, margins, shares
+from lib.plots.densities import along_training, maps, on_the_line
 from lib.plots.diagrams import factorisations
 from lib.plots.images import grid
 from lib.plots.palette import LOOKS, NAMES, encode, look, ordered
 from lib.plots.rings import acceptance, divergences
 
-__all__ = ["LOOKS", "NAMES", "acceptance", "accuracy_against_eps", "accuracy_against_l2", "beside", "detection_against",
-           "divergences", "encode", "factorisations", "grid", "look", "margins", "ordered", "shares"]
+__all__ = ["LOOKS", "NAMES", "acceptance", "accuracy_against_eps", "accuracy_against_l2", "along_training", "beside",
+           "detection_against", "divergences", "encode", "factorisations", "grid", "look", "maps", "margins", "on_the_line",
+           "ordered", "shares"]

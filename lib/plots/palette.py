@@ -1,6 +1,7 @@
 """How a model looks in every figure: family by hue, model by shade and marker, bottleneck by a dashed line.
 
-Generative models are warm, discriminative latent-variable models cool, baselines grey-green. No two models share a
+Generative models are warm (detectors trained generatively among them), discriminative latent-variable models cool,
+baselines grey-green. No two models share a
 marker, so that a figure can be read without colour. The ground is a warm near-white of its own, never transparent:
 figures keep their contrast on a dark page and on paper. Widths are chosen for a phone: 6.4 inches with 11 points
 leave about 9 pixels of text height on a screen 360 pixels wide.
@@ -21,11 +22,17 @@ LOOKS = {  # colour, marker, line style
     "GFY": ("#e58a1f", "s", "-"),
     "GBZ": ("#7d1d3f", "D", "--"),
     "GBY": ("#b5890f", "^", "--"),
+    "GAT": ("#c2185b", "p", "-"),
+    "GAT-generative": ("#a0522d", "<", "-"),
+    "GAT-integrated": ("#e0708a", ">", "--"),
     "DFX": ("#1d6fb8", "v", "-"),
     "DFZ": ("#35a3b8", "P", "-"),
     "DBX": ("#3b3a94", "X", "--"),
     "BNN": ("#5f8566", "h", ":"),
     "CNN": ("#7d8580", "*", ":"),
+    "Madry": ("#54695c", "H", ":"),
+    "ordinary": ("#6f6a60", "d", ":"),
+    "ordinary-long": ("#94907f", "8", "-."),
 }
 NAMES = {"fgsm": "FGSM", "pgd": "PGD", "mim": "MIM", "cw": "CW", "clean": "clean", "marginal": "marginal",
          "logit": "logit", "kl": "KL", "tv": "TV", "all": "all together", "joint": "any detector", "strong": "strong"}

@@ -16,8 +16,8 @@ READING = "laptop"                  # the profile whose rows are committed: hour
 
 
 def rows_of(experiment: Callable, profile: str, seed: int, device: str, fresh: bool = False,
-            results: Path | None = None, name: str = "") -> pd.DataFrame:
-    """Rows of an experiment (a function of `lib.runs`) for one seed.
+            results: Path | None = None, name: str = "", every: bool = False) -> pd.DataFrame:
+    """Rows of an experiment (a function of `lib.runs`) for one seed, or with `every` for all that are stored.
 
     At the reading profile, unless `fresh`, only what is stored, which may be nothing (an empty frame); else
     `experiment` computes what is missing. name: its folder, where that is not the function's name.
@@ -25,7 +25,8 @@ def rows_of(experiment: Callable, profile: str, seed: int, device: str, fresh: b
     if profile != READING or fresh:
         return experiment(profile, seed, device, results, fresh)
     path = Path(results or RESULTS) / profile / f"{name or experiment.__name__}.csv"
-    return select(read_rows(path), seed=seed) if path.exists() else tidy([])
+    rows = read_rows(path) if path.exists() else tidy([])
+    return rows if every else select(rows, seed=seed)
 
 
 def spot_check(models, profile: str, seed: int, device: str, images: int = 4, results: Path | None = None) -> str:

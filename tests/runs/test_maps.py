@@ -1,0 +1,63 @@
+"""What pages draw of trainings on points: read from records that a tiny run has left, or said to be missing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lib.profiles import DENSITIES
+from lib.runs import density as runs
+from lib.runs import maps
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Results of two point sets at the smallest size."""
+    tiny = {key: replace(sizes, iterations=4, ordinary=4, width=4, layers=1) for key, sizes in DENSITIES["smoke"].items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(DENSITIES, "smoke", tiny)
+        made = tmp_path_factory.mktemp("results")
+        for name in ("two-gaussians", "ring"):
+            runs.density("smoke", results=made, device="cpu", only=f"{name}_paper_gat_seed0")
+        yield made
+
+
+def test_the_line_is_drawn_from_the_record_and_its_estimate_is_a_density(folder):
+    found = maps.line("smoke", results=folder)
+    assert len(found["densities"]) == len(found["sigmoids"]["ordinary"]) == 1
+    assert found["densities"][0].sum() / (len(found["x"]) - 1) == pytest.approx(1)
+    assert found["truth"].max() > 15 and set(found["sigmoids"]) == {"ordinary", "GAT"}
+
+
+def test_maps_hold_only_what_has_been_trained(folder):
+    assert set(maps.plane("smoke", results=folder)) == {"ring"} and maps.plane("smoke", seed=5, results=folder) == {}
+    truth, estimate = maps.squares("smoke", results=folder)
+    assert truth["ring"].sum() == pytest.approx(1) == estimate["ring"].sum()
+
+
+def test_the_course_starts_where_the_ordinary_training_ends(folder):
+    course = maps.course("smoke", results=folder)
+    assert min(course) == 0 and max(course) == 4
+    np.testing.assert_array_equal(course[0]["ring"], maps.plane("smoke", at="ordinary", results=folder)["ring"])
+    ((updates, values),) = maps.curves("tv", "smoke", results=folder)["paper"]
+    assert updates[0] == 0 and len(values) == len(updates)
+
+
+def test_the_first_updates_can_be_taken_again(folder, monkeypatch):
+    assert "agree with the record" in maps.check("smoke", results=folder)
+    monkeypatch.setattr(runs, "SPOT", -1.0)
+    assert "DIFFER from the record" in maps.check("smoke", results=folder)
+    assert "no record yet" in maps.check("smoke", seed=7, results=folder)
+
+
+def test_departures_name_each_size_that_is_not_published():
+    table = maps.departures("laptop")
+    assert set(table.points) == {"ring (paper)", "grid (paper)", "spirals (paper)", "checkerboard (paper)"}
+    line = table[(table.points == "checkerboard (paper)") & (table["size"] == "positives")].iloc[0]
+    assert (line.published, line.here) == (10_000, 1_000)
+    assert maps.departures("paper").empty
+
+
+def test_an_unknown_moment_is_refused(folder):
+    with pytest.raises(ValueError, match="at = 'start'; expected 'end', 'ordinary' or 'long'"):
+        maps.plane("smoke", at="start", results=folder)
