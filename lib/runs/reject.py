@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import numpy as np
+import pandas as pd
 
 from lib.detectors.one_vs_rest import Curve, Reject, curve, generative, integrated
 from lib.metrics import wilson
@@ -75,8 +76,7 @@ def _rows(natural: dict[str, Record], attacks: list[Record], system: str) -> lis
             lost = {}
             for record in attacks:
                 right, accepted = outcome(record)
-                name = record.settings["loss"] + (", best iterate" if record.settings["best"] else "")
-                rows.append(_key(record, system) | {"detector": detector, "loss": name}
+                rows.append(_key(record, system) | {"detector": detector, "loss": label(record)}
                             | _share("error", ~right & accepted))
                 lost.setdefault(record.settings["eps"], []).append(~right & accepted)
             rows += [key | {"attack": "adam-pgd", "norm": "linf", "eps": eps, "loss": WORST, "protocol": "strong"}
@@ -92,3 +92,30 @@ def _key(record: Record, system: str) -> dict:
 def _share(metric: str, hits: np.ndarray) -> dict:
     low, high = wilson(hits.mean(), len(hits))
     return {"metric": metric, "value": float(hits.mean()), "low": low, "high": high, "n": len(hits)}
+
+
+def cut_to_whole_numbers(records: list[Record], rejected: float = 0.05) -> pd.DataFrame:
+    """The integrated system with its logits as they are, and cut towards zero as the authors' script stores them.
+
+    Returns a line an attack: error with exact logits, with whole ones (thresholds fitted alike on each), and the largest
+    difference of the two error curves over all shares of rejected validation images that whole numbers can reach.
+    """
+    natural = {r.settings["attack"]: r for r in records if not r.settings["loss"]}
+    scores = reading(natural["validation"], "GAT-integrated")[1]
+    steps = np.unique(np.trunc(scores))
+    lines = {}
+    for record in (r for r in records if r.settings["loss"]):
+        read, score = reading(record, "GAT-integrated")
+        lost, whole = read != record["label"], np.trunc(score)
+        exact_at = [np.mean(lost & Reject.fit(scores, np.mean(np.trunc(scores) < t)).accepts(score)) for t in steps]
+        whole_at = [np.mean(lost & (whole >= t)) for t in steps]
+        lines[label(record)] = {
+            "exact": np.mean(lost & Reject.fit(scores, rejected).accepts(score)),
+            "whole": np.mean(lost & Reject.fit(np.trunc(scores), rejected).accepts(whole)),
+            "largest difference": np.abs(np.subtract(exact_at, whole_at)).max(), "n": len(lost)}
+    return pd.DataFrame(lines).T.rename_axis("attack")
+
+
+def label(record: Record) -> str:
+    """An attack in words: its loss, and whether best iterates were taken."""
+    return record.settings["loss"] + (", best iterate" if record.settings["best"] else "")
