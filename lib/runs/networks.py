@@ -25,7 +25,7 @@ class OnAttacked(nn.Module):
     The radius grows from 0 to its full size over the first 30 % of the training: else the network stays constant.
     """
 
-    def __init__(self, net: CNN, eps: float, steps: int, updates: int):
+    def __init__(self, net: nn.Module, eps: float, steps: int, updates: int):
         super().__init__()
         self.net, self.eps, self.steps, self.updates = net, eps, steps, updates
 
