@@ -2,6 +2,8 @@
 # make book PROFILE=smoke      execute every page first (no download), render that copy
 # make test [JOBS=n]           everything that is checked before a change lands
 # make explore                 open the explorer in JupyterLab, with a kernel
+# make reproduce PROFILE=laptop [JOBS=n] [UNITS=all] [GRID=book/grids/x.yaml] [EXECUTOR=slurm]
+#                              re-execute every page through Snakemake, and compute what is missing; the same command resumes
 # make environment             install what both need into .venv, and nothing else
 # make pages                   execute the committed pages in place, at their own parameters
 # make clean                   remove what was built; the environment and data/ stay
@@ -18,7 +20,7 @@ export PYTHONUTF8 := 1
 UV := $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python
 SOURCE := $(if $(PROFILE),_build/pages,.)
 
-.PHONY: book test environment pages explore clean
+.PHONY: book test reproduce environment pages explore clean
 .DELETE_ON_ERROR:
 
 book: $(VENV)/.installed
@@ -29,10 +31,14 @@ endif
 	jupyter-book build $(SOURCE) --path-output . -W --keep-going -n --quiet
 	@echo "open file://$(CURDIR)/_build/html/index.html"
 
-test: $(VENV)/.installed-test
+reproduce: $(VENV)/.installed-test $(VENV)/.installed-batch
+	python -m lib.batch --jobs $(JOBS) $(if $(PROFILE),--profile $(PROFILE)) $(if $(UNITS),--units $(UNITS)) \
+	  $(if $(GRID),--grid $(GRID)) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(OPTIONS)
+
+test: environment
 	OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadfile
 
-environment: $(VENV)/.installed-test
+environment: $(VENV)/.installed-test $(VENV)/.installed-batch
 
 pages: $(VENV)/.installed
 	python -m lib.pages run --in-place
@@ -60,4 +66,9 @@ $(VENV)/.installed-test: requirements-test.txt $(VENV)/.installed
 
 $(VENV)/.installed-live: requirements-live.txt $(VENV)/.installed
 	$(UV) -r requirements-live.txt
+	@touch $@
+
+$(VENV)/.installed-batch: requirements-batch.txt | $(VENV)/bin/uv
+	$(VENV)/bin/uv venv --quiet --allow-existing --python $(VENV)/bin/python $(VENV)/batch
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/batch/bin/python -r requirements-batch.txt
 	@touch $@

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from lib.results import RESULTS, read_record, read_rows, select, tidy
+from lib.runs import units
 from lib.runs.outcomes import clean_path
 from lib.runs.training import checkpoint
-from lib.runs.units import device_of
 from lib.runs.victims import Victim, first_images
 
 READING = "laptop"                  # the profile whose rows are committed: hours of work that no page starts by itself
@@ -19,13 +19,17 @@ def rows_of(experiment: Callable, profile: str, seed: int, device: str, fresh: b
             results: Path | None = None, name: str = "", every: bool = False) -> pd.DataFrame:
     """Rows of an experiment (a function of `lib.runs`) for one seed, or with `every` for all that are stored.
 
-    At the reading profile, unless `fresh`, only what is stored, which may be nothing (an empty frame); else
-    `experiment` computes what is missing. name: its folder, where that is not the function's name.
+    At the reading profile, unless `fresh`, only what is stored, which may be nothing (an empty frame): where there is
+    no table, the rows of the stored records. Else `experiment` computes what is missing. name: its folder, where that
+    is not the function's name.
     """
     if profile != READING or fresh:
         return experiment(profile, seed, device, results, fresh)
-    path = Path(results or RESULTS) / profile / f"{name or experiment.__name__}.csv"
-    rows = read_rows(path) if path.exists() else tidy([])
+    folder = Path(results or RESULTS) / profile / (name or experiment.__name__)
+    table = folder.with_suffix(".csv")
+    if not table.exists() and folder.is_dir():
+        experiment(profile, seed, device, results, only=units.NOTHING)
+    rows = read_rows(table) if table.exists() else tidy([])
     return rows if every else select(rows, seed=seed)
 
 
@@ -38,7 +42,7 @@ def spot_check(models, profile: str, seed: int, device: str, images: int = 4, re
     for name in models:
         path = clean_path(name, profile, seed, results)
         if path.exists() and checkpoint(name, profile, seed, results=results).exists():
-            victim = Victim.load(name, profile, seed, device_of(device), results)
+            victim = Victim.load(name, profile, seed, units.device_of(device), results)
             index, x, _, _ = first_images(victim.profile, 0, images)
             again, stored = victim.predict(x, index, "clean/test")[0], read_record(path)["test_log_joint"][:images]
             (checked if np.allclose(again, stored, rtol=1e-3, atol=0.05) else wrong).append(name)

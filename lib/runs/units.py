@@ -18,7 +18,10 @@ import torch
 from tqdm import tqdm
 
 from lib.profiles import profile as profile_of
-from lib.results import RESULTS, ROOT, Record, read_rows, rows_from, select, write_record, write_rows
+from lib.results import RESULTS, ROOT, Record, read_rows, rows_from, select, tidy, write_record, write_rows
+
+
+LISTED, NOTHING = "list", "none"        # of `only`: say which units there are; bring the rows up to date, compute nothing
 
 
 @dataclass(frozen=True)
@@ -79,28 +82,49 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
     """Compute the units whose record is missing, bring the rows up to date, and return them.
 
     results: the folder of all profiles (default: the committed one). fresh: compute every unit again. only: compute
-    just this unit. seed: return the rows of this training seed alone. A unit that another process is at work on is
-    waited for, not computed twice. Raises ValueError for
-    an unknown profile, unit or device before any work.
+    just this unit, or NOTHING but rows that are behind their records, or not even these: LISTED returns the units
+    themselves (columns unit, record, stored). seed: return the rows of this training seed alone. A unit that another
+    process is at work on is waited for, not computed twice. Raises ValueError for an unknown profile, unit or device
+    before any work.
     """
     profile_of(profile)
     target, units = device_of(device), list(units)
     commit()
     folder = Path(results or RESULTS) / profile / experiment
+    if only == LISTED:
+        records = [folder / f"{unit.name}.npz" for unit in units]
+        return pd.DataFrame({"unit": [u.name for u in units], "record": records, "stored": [r.exists() for r in records]})
     if only is not None:
-        if only not in {unit.name for unit in units}:
+        if only not in {NOTHING, *(unit.name for unit in units)}:
             raise ValueError(f"unknown unit {only!r} of {experiment}; expected one of {', '.join(u.name for u in units)}")
         units = [unit for unit in units if unit.name == only]
     todo = [unit for unit in units if fresh or not (folder / f"{unit.name}.npz").exists()]
     for unit in tqdm(todo, desc=f"{experiment} ({profile})", disable=None if todo else True):
         _compute(unit, folder / f"{unit.name}.npz", target, fresh)
     rows = folder.with_suffix(".csv")
-    if todo or not rows.exists():
-        with locked(folder / "rows"):
-            frame = rows_from(folder, summarise)
-            write_rows(rows, frame)
-    found = read_rows(rows)
+    if only != NOTHING or any(folder.glob("*.npz")):
+        _bring_up_to_date(rows, folder, summarise, certainly=bool(todo))
+    found = read_rows(rows) if rows.exists() else tidy([])
     return found if seed is None else select(found, seed=seed)
+
+
+def _bring_up_to_date(rows: Path, folder: Path, summarise: Callable[[list[Record]], list[dict]], certainly: bool) -> None:
+    """Write the rows anew, if not `certainly` then where there are none or a process died before it told of its record."""
+    if rows.exists() and not certainly and not _news(folder):
+        return
+    with locked(folder / "rows"):
+        told = [mark for mark in _news(folder) if _record(mark).exists()]    # before reading: what comes later stays news
+        write_rows(rows, rows_from(folder, summarise))
+        for mark in told:
+            mark.unlink(missing_ok=True)
+
+
+def _news(folder: Path) -> list[Path]:
+    return list(folder.glob(".*.npz.new"))
+
+
+def _record(mark: Path) -> Path:
+    return mark.with_name(mark.name[1:].removesuffix(".new"))
 
 
 def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
@@ -111,7 +135,10 @@ def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
         arrays, settings = unit.compute(device)
         settings = {"unit": unit.name} | settings | origin(device, settings.get("dtype", "float32"),
                                                            settings.get("data", ""), time.perf_counter() - start)
+        news = path.with_name(f".{path.name}.new")
+        news.touch()                                # before, so that no record is ever without it,
         write_record(path, arrays, settings)
+        news.touch()                                # and after, should rows of an older record have been written meanwhile
 
 
 @contextmanager
@@ -140,7 +167,7 @@ def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:
     parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--unit", help="compute just this unit")
+    parser.add_argument("--unit", help=f"compute just this unit; {LISTED!r} prints their names, {NOTHING!r} computes none")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--results", type=Path, default=None)
     parser.add_argument("--fresh", action="store_true", help="compute units again whose record exists")
@@ -149,4 +176,7 @@ def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:
         rows = experiment(args.profile, args.seed, args.device, args.results, args.fresh, only=args.unit)
     except (ValueError, FileNotFoundError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(f"{len(rows)} rows")
+    if args.unit == LISTED:
+        print(*(f"{unit.unit}  {'stored' if unit.stored else 'missing'}" for unit in rows.itertuples()), sep="\n")
+    else:
+        print(f"{len(rows)} rows")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lib.models import DeepBayes
-from lib.results import tidy
+from lib.results import tidy, write_rows
 from lib.runs import pictures, reading
 
 
@@ -36,6 +36,14 @@ def test_the_reading_profile_reads_and_never_computes(tmp_path):
         raise AssertionError("no page may start hours of work")
 
     assert reading.rows_of(whitebox, "laptop", 0, "cpu", results=tmp_path).empty
+
+
+def test_the_reading_profile_makes_a_deleted_table_from_its_records(tmp_path):
+    def whitebox(profile, seed, device, results, only):
+        write_rows(results / profile / "whitebox.csv", tidy([{"seed": seed, "variant": only}]))
+
+    (tmp_path / "laptop/whitebox").mkdir(parents=True)
+    assert reading.rows_of(whitebox, "laptop", 0, "cpu", results=tmp_path).variant.tolist() == ["none"]
 
 
 def test_other_profiles_and_fresh_do_the_work(tmp_path):

@@ -50,9 +50,34 @@ def test_a_unit_that_fails_leaves_nothing_and_keeps_the_others(tmp_path):
         raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
         ensure(tmp_path, counting(tmp_path), units.Unit("b", fail))
-    assert {p.name for p in (tmp_path / "results/smoke/toy").iterdir()} == {"a.npz"}
+    assert {p.name for p in (tmp_path / "results/smoke/toy").iterdir()} == {"a.npz", ".a.npz.new"}     # no rows yet
     ensure(tmp_path, counting(tmp_path), counting(tmp_path, "b"))
     assert (marks(tmp_path, "a"), marks(tmp_path, "b")) == (1, 1)
+
+
+def test_rows_follow_after_a_process_that_died_between_its_record_and_its_rows(tmp_path, monkeypatch):
+    todo = [counting(tmp_path), counting(tmp_path, "b", 2.0)]
+    ensure(tmp_path, *todo, only="a")
+    monkeypatch.setattr(units, "_bring_up_to_date", died)
+    with pytest.raises(KeyboardInterrupt):
+        ensure(tmp_path, *todo, only="b")
+    monkeypatch.undo()
+    assert ensure(tmp_path, *todo).value.tolist() == [1.0, 2.0] and marks(tmp_path, "b") == 1
+    assert {p.name for p in (tmp_path / "results/smoke/toy").iterdir()} == {"a.npz", "b.npz"}
+
+
+def died(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_units_can_be_listed_and_rows_written_without_computing_anything(tmp_path):
+    todo = [counting(tmp_path), counting(tmp_path, "b")]
+    assert ensure(tmp_path, *todo, only=units.NOTHING).empty and not (tmp_path / "results").exists()
+    ensure(tmp_path, *todo, only="a")
+    listed = ensure(tmp_path, *todo, only=units.LISTED)
+    assert listed.unit.tolist() == ["a", "b"] and listed.stored.tolist() == [True, False]
+    (tmp_path / "results/smoke/toy.csv").unlink()
+    assert len(ensure(tmp_path, *todo, only=units.NOTHING)) == 1 and marks(tmp_path, "b") == 0
 
 
 def test_two_processes_do_not_compute_the_same_unit_twice(tmp_path):
