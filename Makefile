@@ -4,6 +4,7 @@
 # make explore                 open the explorer in JupyterLab, with a kernel
 # make reproduce PROFILE=laptop [JOBS=n] [UNITS=all] [GRID=book/grids/x.yaml] [EXECUTOR=slurm]
 #                              re-execute every page through Snakemake, and compute what is missing; the same command resumes
+# make verify [IMAGES=n] [SEED=n]   compute stored images of the laptop profile again, and compare them with their record
 # make environment             install what both need into .venv, and nothing else
 # make pages                   execute the committed pages in place, at their own parameters
 # make clean                   remove what was built; the environment and data/ stay
@@ -13,6 +14,7 @@
 PYTHON ?= python3
 JOBS ?= 2
 PROFILE ?=
+IMAGES ?= 20
 
 VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
@@ -20,7 +22,7 @@ export PYTHONUTF8 := 1
 UV := $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python
 SOURCE := $(if $(PROFILE),_build/pages,.)
 
-.PHONY: book test reproduce environment pages explore clean
+.PHONY: book test reproduce verify environment pages explore clean
 .DELETE_ON_ERROR:
 
 book: $(VENV)/.installed
@@ -34,6 +36,9 @@ endif
 reproduce: $(VENV)/.installed-test $(VENV)/.installed-batch
 	python -m lib.batch --jobs $(JOBS) $(if $(PROFILE),--profile $(PROFILE)) $(if $(UNITS),--units $(UNITS)) \
 	  $(if $(GRID),--grid $(GRID)) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(OPTIONS)
+
+verify: $(VENV)/.installed
+	OMP_NUM_THREADS=1 python -m lib.runs.verify --images $(IMAGES) $(if $(SEED),--seed $(SEED))
 
 test: environment
 	OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadfile

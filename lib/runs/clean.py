@@ -19,17 +19,21 @@ def fit_images(profile: str) -> np.ndarray:
     return np.sort(order[:settings.fit_images])
 
 
+def on_test(victim: Victim, images: list[int], x: torch.Tensor, y: torch.Tensor, judged: int) -> dict[str, np.ndarray]:
+    """One prediction of each of these test images, and repeated draws of the first `judged` of them."""
+    arrays = outcomes.judged(victim, x[None, :judged], x[:judged], y[:judged], images[:judged], "judge/clean")
+    return arrays | {"test_index": np.array(images, np.int32), "test_label": y.numpy().astype(np.int8),
+                     "test_log_joint": victim.predict(x, images, "clean/test")[0].astype(np.float32)}
+
+
 def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
     """The record of one model: a prediction of every test and training image, repeated draws on the first test images."""
     victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, 0, victim.profile.test_images)
-    judged = victim.profile.judged_images
     chosen = fit_images(profile)
     train = victim.predict(dataset.train.images(chosen.tolist()), chosen.tolist(), "clean/train")[0]
-    arrays = outcomes.judged(victim, x[None, :judged], x[:judged], y[:judged], images[:judged], "judge/clean")
-    arrays |= {"test_index": np.array(images, np.int32), "test_label": y.numpy().astype(np.int8),
-               "test_log_joint": victim.predict(x, images, "clean/test")[0].astype(np.float32),
-               "train_index": chosen.astype(np.int32), "train_label": dataset.train.y[chosen].numpy().astype(np.int8),
+    arrays = on_test(victim, images, x, y, victim.profile.judged_images)
+    arrays |= {"train_index": chosen.astype(np.int32), "train_label": dataset.train.y[chosen].numpy().astype(np.int8),
                "train_log_joint": train.astype(np.float32)}
     return arrays, {"experiment": "clean", "dataset": dataset.name, "model": model, "attack": "clean", "seed": seed,
                     "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",

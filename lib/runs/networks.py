@@ -12,6 +12,7 @@ from lib.attacks import Linf, cross_entropy, pgd
 from lib.models import CNN, Noise
 from lib.profiles import Training
 from lib.profiles import profile as profile_of
+from lib.runs import units
 from lib.runs.training import checkpoint
 from lib.train import fit, load_weights, save_weights
 
@@ -46,12 +47,15 @@ def network(kind: str, profile: str, seed: int, device: torch.device, results: P
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = CNN(dataset.shape, len(dataset.classes)).to(device)
-    if not path.exists():
+
+    def train() -> None:
         recipe = replace(TRAINING, updates=20) if profile == "smoke" else TRAINING
         taught = net if kind == "plain" else OnAttacked(net, TRAINING_EPS, TRAINING_STEPS, recipe.updates)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {kind} CNN")
         save_weights(path, net, settings | {"dataset": dataset.name, "updates": recipe.updates, "batch": recipe.batch,
                                             "eps": TRAINING_EPS if kind == "robust" else 0.0})
         path.with_suffix(".state").unlink(missing_ok=True)
+
+    units.once(path, train)
     load_weights(path, net, settings)
     return net.eval().requires_grad_(False)

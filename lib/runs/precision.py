@@ -17,11 +17,11 @@ MODELS = ("GFZ", "GBZ", "DFX")
 IMAGES = 20                                 # the first of those that `whitebox` attacks
 
 
-def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
+def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device, first: int = 0,
+            last: int = IMAGES):
     """The record of one model: PGD at the smallest eps of the grid, with the start, noise and judge of `whitebox`."""
     victim = Victim.load(model, profile, seed, device, results)
-    count = min(IMAGES, victim.profile.images_for("pgd", model))
-    images, x, y, dataset = first_images(victim.profile, 0, count)
+    images, x, y, dataset = first_images(victim.profile, first, min(last, victim.profile.images_for("pgd", model)))
     cell, found = cells(victim.profile, "pgd")[0], []
     for start in range(0, len(images), victim.batch):
         part = slice(start, start + victim.batch)

@@ -20,10 +20,11 @@ def sample_counts(profile: str) -> list[int]:
     return [k for k in SAMPLES if k <= 10 * profile_of(profile).samples]
 
 
-def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
+def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device, first: int = 0,
+            last: int = IMAGES):
     """The record of one model: a cell for each K, the classes seen in DRAWS fresh predictions."""
     victim = Victim.load(model, profile, seed, device, results)
-    images, x, y, dataset = first_images(victim.profile, 0, min(IMAGES, victim.profile.judged_images))
+    images, x, y, dataset = first_images(victim.profile, first, min(last, victim.profile.judged_images))
     counts = sample_counts(profile)
     logits = [replace(victim, profile=replace(victim.profile, samples=k)).predict(x, images, f"samples/{k}", DRAWS)
               for k in counts]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lib.models import ConvNet, Heads
 from lib.profiles import DETECTORS
+from lib.runs import units
 from lib.runs.heads import trained_heads
 from lib.runs.networks import OnAttacked
 from lib.runs.training import checkpoint, dataset_of
@@ -28,7 +29,8 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
         raise ValueError(f"unknown classifier {name!r}; expected one of {', '.join(NAMES)}")
     path, dataset, settings = checkpoint(name, profile, seed, "", results), dataset_of(profile), DETECTORS[profile]
     expected = {"model": name, "seed": seed, "profile": profile}
-    if not path.exists():
+
+    def train() -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = ConvNet(len(dataset.classes), dataset.shape, "glorot" if name == "f" else "madry").to(device)
@@ -38,6 +40,8 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
         save_weights(path, net, expected | {"dataset": dataset.name, "updates": recipe.updates, "batch": recipe.batch,
                                             "rate": recipe.rate, "schedule": recipe.schedule})
         path.with_suffix(".state").unlink(missing_ok=True)
+
+    units.once(path, train)
     with torch.device("meta"):
         net = ConvNet(len(dataset.classes), dataset.shape)
     load_weights(path, net, expected)

@@ -162,6 +162,14 @@ def locked(path: Path):
         file.close()
 
 
+def once(path: Path, make: Callable[[], None]) -> None:
+    """Call `make`, which writes `path`, unless it is there; a process that is at it already is waited for."""
+    if not path.exists():
+        with locked(path):
+            if not path.exists():
+                make()
+
+
 def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:
     """The command line of an experiment: python -m lib.runs.<experiment> --profile P --seed S [--unit NAME] ..."""
     parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
