@@ -20,5 +20,6 @@ from lib.attacks.one_vs_rest import best_wrong_detector as best_wrong_detector
 from lib.attacks.one_vs_rest import combined as combined
 from lib.attacks.one_vs_rest import detector_margin as detector_margin
 from lib.attacks.one_vs_rest import switching as switching
+from lib.attacks.spsa import spsa as spsa
 from lib.attacks.strong import misread_share as misread_share
 from lib.attacks.strong import strong as strong
