@@ -5,6 +5,7 @@
 # make reproduce PROFILE=laptop [JOBS=n] [UNITS=all] [GRID=book/grids/x.yaml] [EXECUTOR=slurm]
 #                              re-execute every page through Snakemake, and compute what is missing; the same command resumes
 # make verify [IMAGES=n] [SEED=n]   compute stored images of the laptop profile again, and compare them with their record
+# make bench                   time ours beside the plain way and four libraries (data/results/laptop/bench.csv)
 # make environment             install what both need into .venv, and nothing else
 # make pages                   execute the committed pages in place, at their own parameters
 # make clean                   remove what was built; the environment and data/ stay
@@ -22,7 +23,7 @@ export PYTHONUTF8 := 1
 UV := $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python
 SOURCE := $(if $(PROFILE),_build/pages,.)
 
-.PHONY: book test reproduce verify environment pages explore clean
+.PHONY: book test reproduce verify bench environment pages explore clean
 .DELETE_ON_ERROR:
 
 book: $(VENV)/.installed
@@ -45,6 +46,9 @@ test: environment
 
 environment: $(VENV)/.installed-test $(VENV)/.installed-batch
 
+bench: $(VENV)/.installed-bench
+	OMP_NUM_THREADS=1 python -m benchmarks --profile $(or $(PROFILE),laptop) --fresh
+
 pages: $(VENV)/.installed
 	python -m lib.pages run --in-place
 
@@ -53,7 +57,7 @@ explore: $(VENV)/.installed-live
 
 clean:
 	rm -rf _build *.egg-info
-	find lib tests book -name __pycache__ -prune -exec rm -rf {} +
+	find lib tests book benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: " + sys.executable + " is Python " \
@@ -67,6 +71,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/uv
 
 $(VENV)/.installed-test: requirements-test.txt $(VENV)/.installed
 	$(UV) -r requirements-test.txt
+	@touch $@
+
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
+	$(UV) -r requirements-bench.txt
 	@touch $@
 
 $(VENV)/.installed-live: requirements-live.txt $(VENV)/.installed

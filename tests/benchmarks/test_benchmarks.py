@@ -1,0 +1,112 @@
+"""The benchmarks compare like with like, and their rows follow from what was timed."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import bench, gradients, loops, peers, timing
+from benchmarks.contest import Contest, Entry, rows
+from benchmarks.subjects import subject
+from lib.attacks import Linf, cross_entropy, pgd
+from lib.models import CNN, decoder
+from lib.results import Record
+
+CPU = torch.device("cpu")
+QUICK = ("gradient-DFX", "gradient-GBZ-cifar", "ideas-GFZ", "tried-GFZ", "pgd-CNN", "pgd-GFZ", "cw-CNN", "spsa-CNN",
+         "training-GFZ-4", "training-GAT", "prediction-GAT", "fitting", "growth-images", "growth-samples", "growth-classes")
+
+
+@pytest.fixture(scope="module")
+def gfz():
+    return subject("GFZ", "mnist", "smoke", 0, CPU, 2, samples=2)
+
+
+@pytest.mark.parametrize("unit", QUICK)
+def test_every_benchmark_runs_at_the_smoke_profile(unit, tmp_path):
+    found = bench.bench("smoke", results=tmp_path, device="cpu", only=f"{unit}_seed0")
+    seconds = found[found.metric == "seconds"]
+    assert len(seconds) and (seconds.value > 0).all() and (seconds.low <= seconds.high).all()
+    assert set(found.metric) >= {"seconds", "speedup"} or unit.startswith(("fitting", "growth"))
+
+
+def test_every_unit_is_run_by_a_test_or_is_like_one_that_is():
+    assert set(bench.contests("smoke", 0)) - set(QUICK) == {"gradient-GFZ", "gradient-GBZ"}
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_the_contenders_compute_the_same_gradient(gfz, backward):
+    plain = gfz.plain_gradient(backward=backward)
+    assert ((gfz.gradient() - plain).norm() / plain.norm()) < 1e-3        # untrained: the classes nearly cancel
+    assert not any(w.requires_grad for w in gfz.model.parameters())
+
+
+@pytest.mark.parametrize("other", [gradients._transposed, gradients._shuffled, gradients._phases])
+def test_the_ways_that_were_tried_decode_the_same_images(gfz, other):
+    net = gfz.model.factors["x"].decoder
+    h = torch.rand(3, net.dense.in_features, generator=torch.Generator().manual_seed(0))
+    weights = [w * scale for w, scale in zip(net.weights(torch.float32), (1, 1, 50, 50, 5))]     # far from a grey image
+    with torch.no_grad():
+        torch.testing.assert_close(other(net, h, weights), net.decode(h, weights))
+
+
+def test_taking_an_idea_away_does_not_last(gfz):
+    before = decoder.Decoder.decode, dict(decoder.PIECE), dict(decoder.LEFT_OUT)
+    for entry in gradients.ideas(gfz, 2).entries.values():
+        entry.run()
+    assert before == (decoder.Decoder.decode, decoder.PIECE, decoder.LEFT_OUT)
+
+
+def test_our_loop_costs_little_beyond_its_gradients():
+    net, x, y = CNN().requires_grad_(False), torch.rand(100, 1, 28, 28), torch.arange(100) % 10
+    contest = loops.small(net, x, y, {}, "", steps=5)
+    entries = {name: contest.entries[name].run for name in (loops.BARE, "ours")}
+    seconds = timing.alternating(entries, rounds=9)
+    assert seconds["ours"].min() < 1.5 * seconds[loops.BARE].min()          # far less in fact: a busy machine may not fail it
+
+
+@pytest.mark.parametrize("library", peers.installed())
+def test_every_library_attacks_the_same_function_as_hard(library):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = CNN().requires_grad_(False)
+    x, settings = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0)), {"eps": 0.1, "steps": 20}
+    y = net(x).argmax(1)
+    theirs = peers.pgd(library, net, x, y, step_size=0.01, **settings)
+    ours = pgd(cross_entropy(net, y), x, Linf(0.1), steps=20, step_size=0.01)
+    loss = cross_entropy(net, y)
+    assert (theirs - x).abs().max() < 0.1 + 1e-5 and theirs.min() >= 0 and theirs.max() <= 1
+    torch.testing.assert_close(loss(theirs), loss(ours), rtol=0.02, atol=0.02)
+
+
+def test_rows_are_medians_an_image_and_ratios_of_paired_rounds():
+    seconds = np.array([[2.0, 4.0, 6.0], [1.0, 1.0, 2.0]])
+    contest = Contest("gradient", 10, {"a": Entry(print), "b": Entry(print)}, "a", {"model": "GFZ"})
+    cells = [{"variant": v, "dtype": "float32", "rate": 100.0, "operations": 50, "images": 10, "megabytes": None,
+              "judged": None} for v in "ab"]
+    origin = {"commit": "", "device": "", "torch": "", "data": "", "seconds": 1.0, "profile": "smoke", "seed": 0}
+    record = Record({"seconds": seconds}, origin | {"experiment": "bench-gradient", "reference": contest.reference,
+                                                    "cells": cells, "key": contest.key}, Path("gradient.npz"))
+    found = {(row["variant"], row["metric"]): row["value"] for row in rows(record)}
+    assert found["a", "seconds"] == 0.4 and found["a", "speedup"] == 1 and found["b", "speedup"] == 3
+    assert found["b", "rate"] == 50 and found["b", "share"] == 0.5
+
+
+def test_operations_are_those_of_matrix_products_and_convolutions():
+    a, b = torch.rand(3, 4), torch.rand(4, 5)
+    assert timing.operations(lambda: (a @ b).relu()) == 2 * 3 * 4 * 5
+    weight = torch.rand(2, 1, 3, 3)
+    assert timing.operations(lambda: torch.conv2d(torch.rand(1, 1, 5, 5), weight)) == 2 * 2 * 9 * 9
+
+
+def test_peak_memory_sees_what_a_call_takes_and_frees():
+    megabytes = timing.peak_memory(lambda: torch.ones(25_000_000).sum(), CPU)
+    assert 95 < megabytes < 140
+
+
+def test_runs_alternate_and_the_first_does_not_count():
+    calls = []
+    seconds = timing.alternating({"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), time.sleep(0.01))}, 2)
+    assert "".join(calls) == "ababab" and seconds["b"].min() >= 0.01 > seconds["a"].max()
