@@ -73,6 +73,16 @@ def read_record(path: Path) -> Record:
                          "work is computed anew") from error
 
 
+def read_settings(path: Path) -> dict:
+    """The settings of a record, without its outcomes. Raises ValueError as `read_record` does."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return json.loads(str(file["settings"]))
+    except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+        raise ValueError(f"record {path} cannot be read ({error}); delete that file and run again: only its unit of "
+                         "work is computed anew") from error
+
+
 def tidy(rows: Iterable[Mapping]) -> pd.DataFrame:
     """A frame with exactly COLUMNS, blank where a row says nothing. Raises ValueError for a key that is no column."""
     rows = list(rows)

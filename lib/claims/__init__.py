@@ -1,7 +1,8 @@
 """The ledger: claims of the papers, their predicates, and verdicts computed from rows (no torch)."""
 from lib.claims.evidence import Estimate, Evidence
-from lib.claims.ledger import VERDICTS, Verdict, as_html, claims, counts, ledger, verdict, waiting
+from lib.claims.ledger import VERDICTS, Verdict, claims, counts, ledger, verdict, waiting
 from lib.claims.predicates import Finding, check, judge
+from lib.claims.shown import as_html, as_table, of_page
 
-__all__ = ["VERDICTS", "Estimate", "Evidence", "Finding", "Verdict", "as_html", "check", "claims", "counts", "judge",
-           "ledger", "verdict", "waiting"]
+__all__ = ["VERDICTS", "Estimate", "Evidence", "Finding", "Verdict", "as_html", "as_table", "check", "claims", "counts",
+           "judge", "ledger", "of_page", "verdict", "waiting"]

@@ -1,7 +1,6 @@
 """Verdicts on the claims of a paper, computed from rows by predicates that were written first, and their table."""
 import json
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -84,8 +83,8 @@ def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str
         lines.append({"id": claim["id"], "where": claim["where"], "statement": claim["statement"],
                       "published": f"{claim['metric']}: {claim['direction']}", "ours": found.finding.ours,
                       "n": found.finding.n, "seeds": found.finding.seeds, "profile": profile,
-                      "verdict": found.verdict, "why": found.why, "also": also(claim, evidence), "link": claim.get("predicate", {}).get("page", ""),
-                      "needs": "; ".join(found.needs)})
+                      "verdict": found.verdict, "why": found.why, "also": also(claim, evidence),
+                      "link": claim.get("predicate", {}).get("page", ""), "needs": "; ".join(found.needs)})
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
@@ -119,53 +118,3 @@ def waiting(table: pd.DataFrame) -> pd.DataFrame:
     lines = {thing: {column: ", ".join(ids) for column, ids in columns.items()} for thing, columns in need.items()}
     columns = ["would decide", "would test harder"]
     return pd.DataFrame(list(lines.values()), index=list(lines), columns=columns).rename_axis("to come")
-
-
-STYLE = """<style>
-.ledger { border-top: 1px solid #8884; font-size: .92rem; line-height: 1.45 }
-.ledger article { display: grid; grid-template-columns: 10.5rem 1fr; gap: .25rem 1rem; padding: .8rem 0;
-                  border-bottom: 1px solid #8884 }
-.ledger p { margin: 0 0 .3rem }
-.ledger .what { font-size: 1rem }
-.ledger .badge { display: inline-block; padding: .05rem .55rem; border-radius: 1rem; color: #fff; font-weight: 600;
-                 font-size: .86rem }
-.ledger .holds { background: #1f6f43 }
-.ledger .holds-as-published { background: #7a5a00 }
-.ledger .fails { background: #a5281b }
-.ledger .undecided { background: #57606a }
-.ledger .small { opacity: .85; font-size: .86rem }
-.ledger dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .8rem; margin: 0 }
-.ledger dt { opacity: .8; font-weight: 400 }
-.ledger dd { margin: 0; overflow-wrap: anywhere }
-.ledger summary { cursor: pointer; font-size: .86rem }
-@media (max-width: 40rem) { .ledger article { grid-template-columns: 1fr } }
-</style>"""
-
-
-def as_html(table: pd.DataFrame, paper: str = "deep-bayes") -> str:
-    """The ledger for a page: badge, claim, the paper's word beside our number, why, and the predicate in words.
-
-    Readable on a phone, in light and dark, and without colour (a badge says its verdict). A line whose `link` is blank
-    gets no link: so a page shows the part of the ledger that it decides itself.
-    """
-    readings = {claim["id"]: claim["predicate"]["reading"] for claim in claims(paper) if "predicate" in claim}
-    return f'{STYLE}<div class="ledger">{"".join(_entry(line, readings) for line in table.itertuples())}</div>'
-
-
-def _entry(line, readings: dict[str, str]) -> str:
-    page, _, place = line.link.partition("#")
-    link = f'<a href="{escape(page)}.html{"#" + escape(place) if place else ""}">rows and figure</a>'
-    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training"), link if page else ""]
-    reading = f"<details><summary>how it is decided</summary>{escape(readings.get(line.id, ''))}</details>"
-    facts = {"paper": line.published, "ours": line.ours, "why": line.why, "measured": line.also}
-    facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)
-    return f"""<article id="claim-{escape(line.id)}">
-<div><span class="badge {line.verdict.replace(" ", "-")}">{escape(line.verdict)}</span>
-<p class="small">{escape(line.where)}<br><code>{escape(line.id)}</code></p></div>
-<div><p class="what">{escape(line.statement)}</p><dl>{facts}</dl>
-<p class="small">{" · ".join(part for part in behind if part)}</p>{reading}</div></article>
-"""
-
-
-def _many(count: int, word: str) -> str:
-    return "" if not count else f"{count} {word}{'s' if count > 1 else ''}"

@@ -101,14 +101,3 @@ def test_a_failed_page_is_kept_with_its_error_and_without_the_runners_notes(page
     assert "no such eps" in str([cell.get("outputs") for cell in kept.cells])
     assert "7\n" in str([cell.get("outputs") for cell in kept.cells]).replace("\\n", "\n")
     assert "papermill" not in kept.metadata and not [cell for cell in kept.cells if "papermill" in cell.metadata]
-
-
-def test_the_origin_of_rows_declares_pixels_that_are_not_the_originals():
-    rows = pd.DataFrame([{"model": m, "seed": 0, "seconds": 1800.0, "profile": "laptop", "device": "CPU", "commit": "1a2b3c",
-                          "data": "original pixels"} for m in ("GFZ", "GFZ", "DBX")])
-    said = pages.origin(rows).data
-    assert "1.0 h" not in said and "60 min" in said and "1a2b3c" in said and "JPEG" not in said    # GFZ's unit once
-    assert "not strictly comparable" in pages.origin(rows.assign(data="JPEG copy: quality 75")).data
-    assert "not known" in pages.origin(rows.assign(data="")).data
-    with pytest.raises(ValueError, match="no rows"):
-        pages.origin(rows[:0])

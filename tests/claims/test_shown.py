@@ -1,5 +1,7 @@
 """The ledger as it stands on a page."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -15,10 +17,34 @@ def test_the_html_names_every_verdict_in_words_and_escapes_text():
     assert 'href="deep_bayes/mnist.html#attacks-as-published"' in html
 
 
-def test_a_page_shows_its_own_claims_without_a_link_to_itself():
+@pytest.mark.parametrize("page, links", [
+    ("claims", ["deep_bayes/mnist.html#attacks-as-published"]),
+    ("index", ["deep_bayes/mnist.html#attacks-as-published", "claims.html#claim-fig3b"]),
+    ("beyond/adaptive", ["../deep_bayes/mnist.html#attacks-as-published", "../claims.html#claim-fig3b"]),
+    ("deep_bayes/mnist", ["#attacks-as-published", "../claims.html#claim-fig3b"])])
+def test_an_entry_links_to_its_rows_and_to_the_ledger_from_wherever_it_stands(page, links):
     table = claims.ledger(rows=frame(*decided()))
-    html = claims.as_html(table[table.id == "fig3b"].assign(link=""))
-    assert html.count("<article") == 1 and "href" not in html
+    html = claims.as_html(table[table.id == "fig3b"], page=page)
+    assert re.findall('href="([^"]*)"', html) == links
+
+
+def test_a_claim_without_rows_links_to_none():
+    table = claims.ledger(rows=frame(*decided()))
+    assert "href" not in claims.as_html(table[table.id == "fig3b"].assign(link=""))
+
+
+def test_a_page_shows_the_claims_whose_rows_are_on_it():
+    table = claims.ledger(rows=frame(*decided()))
+    assert list(claims.of_page(table, "deep_bayes/carlini_wagner").id) == ["fig5a", "fig5b", "fig5c", "fig6"]
+    assert claims.of_page(table, "deep_bayes").empty
+
+
+def test_the_one_table_lists_what_is_decided_the_best_first_and_counts_the_rest():
+    table = claims.ledger(rows=frame(*decided()))
+    table.loc[table.id == "abs1", "verdict"] = "fails"                  # before fig3b in the paper's order
+    html = claims.as_table({"The paper": table, "Another": table.assign(verdict="undecided")})
+    assert re.findall(r'<span class="badge [\w-]+">([\w ]+)<', html) == ["holds", "fails"]
+    assert "33 claims; 1 holds, 0 holds as published, 1 fails, 31 undecided" in html and "33 undecided" in html
 
 
 @pytest.mark.parametrize("colour", ["#1f6f43", "#7a5a00", "#a5281b", "#57606a"])
