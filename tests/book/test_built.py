@@ -52,6 +52,27 @@ def test_every_link_inside_the_book_resolves(built, soups):
     assert dead == []
 
 
+def test_every_claim_links_to_its_rows_and_from_there_back_to_the_ledger(built, soups):
+    ledger, one_way = built / "book" / "claims.html", []
+    for entry in soups[ledger].select("article[id^=claim-]"):
+        link = entry.select_one('a[href*=".html"]')
+        decided = not entry.select_one(".badge.undecided")
+        back = f"claims.html#{entry['id']}"
+        there = soups[(ledger.parent / link["href"].partition("#")[0]).resolve()] if link else None
+        if (decided and not link) or (there and not (there.find(id=entry["id"]) and there.select(f'a[href$="{back}"]'))):
+            one_way.append(entry["id"])
+    assert one_way == [] and len(soups[ledger].select("article[id^=claim-]")) > 60
+
+
+def test_every_figure_is_shown_with_words_and_without_a_broken_reference(soups):
+    """What the build lets pass: an empty alternative text, the file name as one, and raw HTML that cites what is not there."""
+    silent = [str(image)[:80] for soup in soups.values() for image in soup.select("article img")
+              if len(image.get("alt", "").split()) < 4 or image["alt"].endswith((".png", ".webp"))]
+    raw = [text for soup in soups.values() for node in soup.select("article") if (text := node.get_text())
+           and any(mark in text for mark in ("{numref}", "{glue:", "{cite:", "{doc}", "{ref}"))]
+    assert silent == [] and [text[:200] for text in raw] == []
+
+
 def test_nothing_is_loaded_from_elsewhere(soups):
     assert [str(node)[:200] for soup in soups.values() for node in soup.select("img[src], script[src], link[rel=stylesheet]")
             if (node.get("href") or node.get("src")).startswith(("http:", "https:", "//"))] == []

@@ -11,6 +11,7 @@ from lib.pages import parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = re.compile(r"(?<![\w./-])/(?:home|root|tmp|Users|work|mnt|private|var/folders)/[\w.-]+|[A-Z]:\\\\Users\\\\")
+ASKED = {"two_rings": {"0.5 %"}}        # percentages with a decimal that were asked for, not measured
 pages = pytest.mark.parametrize("page", command.notebooks(), ids=str)
 
 
@@ -86,3 +87,33 @@ def test_every_figure_says_in_words_what_it_shows(page):
             silent += [] if len(alt.split()) >= 4 else [cell.source]
         silent += [tag for tag in re.findall(r"<img\b[^>]*>", data.get("text/html", "")) if not re.search(r'alt="[^"]{8,}"', tag)]
     assert silent == []
+
+
+def test_every_figure_with_a_name_is_cited_in_prose_and_every_citation_names_one():
+    named, cited = [], []
+    for page in command.notebooks():
+        named += [figure["name"] for cell in cells(page) if (figure := cell.metadata.get("mystnb", {}).get("figure"))]
+        cited += re.findall(r"\{numref\}`([^`]+)`", "\n".join(cell.source for cell in cells(page, "markdown")))
+    assert sorted(set(named)) == sorted(named) and set(named) == set(cited)
+
+
+@pages
+def test_a_page_says_where_its_rows_come_from(page):
+    """At its end, by `pages.origin`; or in words, that it has none."""
+    shown = [output.data.get("text/html", "") for cell in cells(page)[-1:] for output in cell.outputs if "data" in output]
+    assert any("book-origin" in text for text in shown) or "shows no stored rows" in cells(page, "markdown")[-1].source
+
+
+@pages
+def test_every_number_that_prose_glues_was_glued_by_the_page(page):
+    glued = [name for cell in cells(page) for output in cell.outputs
+             if (name := output.get("metadata", {}).get("scrapbook", {}).get("name"))]
+    said = re.findall(r"\{glue:text\}`([\w.-]+)", "\n".join(cell.source for cell in cells(page, "markdown")))
+    assert set(said) <= set(glued) and sorted(set(glued)) == sorted(glued)
+
+
+@pages
+def test_prose_types_no_result_by_hand(page):
+    """Results carry a decimal and are glued; what a paper printed or a page asked for is a whole number of per cent."""
+    prose = "\n".join(cell.source for cell in cells(page, "markdown"))
+    assert set(re.findall(r"\d+\.\d+ ?%", prose)) <= ASKED.get(page.stem, set())
