@@ -208,7 +208,7 @@ class Density:
 
     ordinary: updates with clean negatives that come first; iterations: those with attacked ones that follow.
     width, layers: of the network. side: points along an axis of the grid on which densities are measured; picture: of
-    the one that is kept. seeds: how many trainings, each on points of its own.
+    the one that is kept, which in the plane covers the middle alone. seeds: how many trainings, each on points of its own.
     """
 
     inner: Inner
@@ -220,7 +220,7 @@ class Density:
     positives: int = 1000
     negatives: int = 1000
     side: int = 1000
-    picture: int = 200
+    picture: int = 120
     seeds: int = 1
 
 

@@ -44,10 +44,14 @@ def _line(experiment: str, rows: pd.DataFrame, results: Path | None) -> str:
 
 
 def _dates(experiment: str, rows: pd.DataFrame, results: Path) -> list[str]:
-    """The days on which the records behind some rows were made, one entry a record."""
+    """The days on which the records behind some rows were made, one entry a record.
+
+    A record that names no model has rows of several.
+    """
     found = [read_settings(path) for profile in set(rows.profile) for path in (results / profile / experiment).glob("*.npz")]
     seeds, models = set(rows.seed.dropna().astype(int)), set(rows.model)
-    return sorted(one.get("date", "") for one in found if one.get("seed") in seeds and one.get("model", "") in models)
+    return sorted(one.get("date", "") for one in found
+                  if one.get("seed") in seeds and one.get("model", next(iter(models), "")) in models)
 
 
 def _span(dates: list[str]) -> str:

@@ -25,7 +25,8 @@ def on_the_line(x, sigmoids: dict[str, list], densities: list, truth, positives,
     for axis, (model, curves) in zip(axes, sigmoids.items()):
         _curves(axis, x, curves, look(model)["color"])
         for points, color in ((negatives, CLASSES[0]), (positives, CLASSES[1])):
-            axis.plot(points, np.full(len(points), -0.12), "|", color=color, markersize=7, markeredgewidth=0.4, clip_on=False)
+            axis.plot(points, np.full(len(points), -0.12), "|", color=color, markersize=7, markeredgewidth=0.4,
+                      clip_on=False)
         axis.axhline(0.5, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
         axis.set(title=f"{model}: sigmoid of the logit", xlim=(0, 1), ylim=(-0.2, 1.04), yticks=[0, 0.5, 1])
     _curves(axes[-1], x, densities, look("GAT")["color"])
@@ -38,15 +39,16 @@ def on_the_line(x, sigmoids: dict[str, list], densities: list, truth, positives,
 
 def _curves(axis, x, curves: list, color: str) -> None:
     for at, curve in enumerate(curves):
-        axis.plot(x, curve, color=color, linewidth=1.8 if at == 0 else 1.0, alpha=1 if at == 0 else 0.4, zorder=3 - (at > 0))
+        axis.plot(x, curve, color=color, linewidth=1.8 if at == 0 else 1.0, alpha=1 if at == 0 else 0.4,
+                  zorder=3 - (at > 0))
 
 
 @styled
-def maps(rows: dict[str, dict[str, object]], zoom: tuple[float, float] = (0, 1), scale: str = "unit") -> Figure:
-    """Small maps of the unit square, a line for each row: label -> title -> what is there.
+def maps(rows: dict[str, dict[str, object]], ends: tuple[float, float] = (0.2, 0.8), scale: str = "unit") -> Figure:
+    """Small maps of the plane, a line for each row: label -> title -> what is there.
 
-    A map is an array (side, side), row 0 at the bottom, or a pair (positives, negatives) of points, (n, 2) each. zoom:
-    the part of both axes that is shown. scale: "unit", colours from 0 to 1; "own", from 0 to each map's greatest value.
+    A map is an array (side, side), row 0 at the bottom, or a pair (positives, negatives) of points, (n, 2) each. ends:
+    the part of both axes that every map covers, and that is shown of points. scale: "unit", colours from 0 to 1; "own", from 0 to each map's greatest value.
     No map at all gives a strip that says so.
     """
     rows = {label: panels for label, panels in rows.items() if panels}
@@ -59,7 +61,7 @@ def maps(rows: dict[str, dict[str, object]], zoom: tuple[float, float] = (0, 1),
     above: list[str] = []
     for axes, (label, panels) in zip(figure.subplots(len(rows), across, squeeze=False), rows.items()):
         for axis, (title, shown) in zip(axes, panels.items()):
-            _map(axis, shown, zoom, scale)
+            _map(axis, shown, ends, scale)
             axis.set_title("" if title in above else title, loc="center")
         for axis in axes[len(panels):]:
             axis.set_axis_off()
@@ -68,15 +70,15 @@ def maps(rows: dict[str, dict[str, object]], zoom: tuple[float, float] = (0, 1),
     return figure
 
 
-def _map(axis, shown, zoom: tuple[float, float], scale: str) -> None:
+def _map(axis, shown, ends: tuple[float, float], scale: str) -> None:
     if isinstance(shown, tuple):
         for points, color in zip(shown, reversed(CLASSES)):
             axis.scatter(*np.asarray(points).T, s=1.2, linewidths=0, color=color)
         axis.set_aspect("equal")
     else:
-        axis.imshow(shown, origin="lower", extent=(0, 1, 0, 1), cmap=HEAT, vmin=0, interpolation="nearest",
+        axis.imshow(shown, origin="lower", extent=(*ends, *ends), cmap=HEAT, vmin=0, interpolation="nearest",
                     vmax=1 if scale == "unit" else float(np.max(shown)))
-    axis.set(xlim=zoom, ylim=zoom, xticks=[], yticks=[])
+    axis.set(xlim=ends, ylim=ends, xticks=[], yticks=[])
     axis.grid(False)
     for side in axis.spines.values():
         side.set_visible(True)
@@ -95,8 +97,8 @@ def along_training(curves: dict[str, list[tuple]], ylabel: str) -> Figure:
     for setting, lines in curves.items():
         words, style = SETTINGS[setting]
         for at, (updates, values) in enumerate(lines):
-            axis.plot(updates, values, color=look("GAT")["color"], linestyle=style, marker=".", linewidth=1.8 if at == 0 else 1,
-                      alpha=1 if at == 0 else 0.4, label=words if at == 0 else None)
+            axis.plot(updates, values, color=look("GAT")["color"], linestyle=style, marker=".",
+                      linewidth=1.8 if at == 0 else 1, alpha=1 if at == 0 else 0.4, label=words if at == 0 else None)
     axis.set_xscale("symlog", linthresh=10, linscale=0.5)
     axis.set(xlabel="adversarial updates", ylabel=ylabel, ylim=(0, None), xlim=(0, None))
     axis.legend(loc="upper right")

@@ -1,8 +1,8 @@
-"""Densities from detectors (Yin et al. 2020, appendix F; Figures 19 and 20): ordinary against generative adversarial training.
+"""Densities from detectors (Yin et al. 2020, appendix F, Figures 19 and 20), by ordinary and by adversarial training.
 
 A network is trained with clean negatives first, then with negatives that are moved to wherever its logit z is largest.
-The paper reads e^z, normalised over a grid, as the density of the positives. Numbers for that reading are ours; the paper
-has pictures. Command: python -m lib.runs.density --profile laptop
+The paper reads e^z, normalised over a grid, as the density of the positives. Numbers for that reading are ours; the
+paper has pictures. Command: python -m lib.runs.density --profile laptop
 """
 
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ MODELS = {"gat": "GAT", "long": "ordinary-long"}
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)       # of the later updates, after which a picture is kept
 FIRST = 10                              # the update after which the first picture is kept, for the spot check
 SPOT = 0.02                             # by which logits of other machines may differ there
+MIDDLE = (0.2, 0.8)                     # the part of both axes of the plane that a picture shows
 
 
 class Against(nn.Module):
@@ -53,7 +54,7 @@ class Against(nn.Module):
         return -F.binary_cross_entropy_with_logits(self.net(x), y.float(), reduction="none")
 
     def moved(self, x: Tensor, noise: Noise) -> Tensor:
-        """Negatives at the largest logit that Adam finds in the ball, from a start that is uniform in it and not clipped."""
+        """Negatives where Adam finds the largest logit in the ball, from a start that is uniform in it, not clipped."""
         inner = self.sizes.inner
         start = stream(f"{noise.purpose}/start", noise.seed, noise.step).random(tuple(x.shape), dtype=np.float32)
         return adam_pgd(self.net, x, Linf(inner.eps), steps=inner.steps, step_size=inner.step_size,
@@ -95,9 +96,10 @@ def logits_at(net: MLP, points: Float[np.ndarray, "point axis"], batch: int = 20
     return torch.cat([net(part.to(device)).cpu() for part in as_pixels(points).split(batch)]).numpy()
 
 
-def stops(sizes: Density) -> list[int]:
-    """The updates after which a picture is kept."""
-    later = [sizes.ordinary + round(share * sizes.iterations) for share in SHARES]
+def stops(sizes: Density, kind: str) -> list[int]:
+    """The updates after which a picture is kept: of ordinary training only what the adversarial one starts from, and
+    the end."""
+    later = [sizes.ordinary + round(share * sizes.iterations) for share in (SHARES if kind == "gat" else (0.0, 1.0))]
     return sorted({min(FIRST, sizes.ordinary), *later})
 
 
@@ -143,7 +145,7 @@ def train(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
     sizes, points = sizes_of(profile, name, setting), yardstick.points
     state = folder / f"{unit_name(name, setting, kind, seed)}.state"
     taught, data = start(sizes, points.shape.dimension, kind, seed, device), Pixels.of(points)
-    found, history, chosen = [], np.zeros(0), [stop for stop in stops(sizes) if until is None or stop <= until]
+    found, history, chosen = [], np.zeros(0), [stop for stop in stops(sizes, kind) if until is None or stop <= until]
     for stop in chosen:
         kept = state.with_suffix(f".{stop}.partial")
         if not kept.exists():
@@ -161,12 +163,17 @@ def train(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
 
 
 def picture(net: MLP, yardstick: Yardstick, side: int) -> dict[str, np.ndarray]:
-    """Logits on the grid that is kept (float16 in the plane), and their measures on the yardstick's own."""
+    """Logits on the grid that is kept (in the plane its MIDDLE, float16), and their measures on the yardstick's own."""
     dimension = yardstick.points.shape.dimension
-    logits = logits_at(net, grid_points(dimension, side)).reshape([side] * dimension)
+    logits = logits_at(net, pictured(dimension, side)).reshape([side] * dimension)
     measured = logits_at(net, grid_points(dimension, yardstick.side))
     return ({"logits": logits.astype(np.float16 if dimension > 1 else np.float32)}
             | yardstick.density(measured) | yardstick.accepted(measured))
+
+
+def pictured(dimension: int, side: int) -> Float[np.ndarray, "point axis"]:
+    """The points of a picture: all of the line, the MIDDLE of the plane."""
+    return grid_points(dimension, side, MIDDLE if dimension > 1 else (0, 1))
 
 
 def _unit(name: str, setting: str, kind: str, profile: str, seed: int, folder: Path) -> units.Unit:
@@ -223,7 +230,8 @@ def density(profile: str = "laptop", seed: int = 0, device: str = "auto", result
     todo = [_unit(name, setting, kind, profile, s, folder) for kind in KINDS
             for (name, setting), sizes in DENSITIES[profile].items() for s in range(seed, seed + sizes.seeds)
             if kind == "gat" or setting == "paper"]
-    return units.ensure("density", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only)
+    return units.ensure("density", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
+                        only=only)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ class Yardstick:
     """The true distribution of the positives on a grid, to measure logits against.
 
     truth: probabilities of the grid's points, sum 1. support: whether they lie in the true support. Where the positives
-    are blobs, else None: near: within 3 standard deviations of a blob's centre and one step of the grid, which may be the
-    wider of the two; own: within half the distance to the next blob. The support is then whatever is near one.
+    are blobs, else None: near: within 3 standard deviations of a blob's centre and one step of the grid, which may be
+    the wider of the two; own: within half the distance to the next blob. The support is then whatever is near one.
     """
 
     points: Points
@@ -48,8 +48,8 @@ class Yardstick:
         offset (blob): how far from the blob's centre e^z is greatest, within its share's reach.
         """
         if np.shape(logits) != self.truth.shape:
-            raise ValueError(f"logits have shape {np.shape(logits)}; expected {self.truth.shape}, one for each point of a "
-                             f"grid with {self.side} points along an axis")
+            raise ValueError(f"logits have shape {np.shape(logits)}; expected {self.truth.shape}, one for each point of "
+                             f"a grid with {self.side} points along an axis")
         log_p = metrics.gibbs(logits)
         p = np.exp(log_p)
         found = {"tv": metrics.total_variation(self.truth, p), "kl": metrics.divergence(self.truth, log_p),

@@ -1,4 +1,4 @@
-"""What pages draw of the trainings in `lib.runs.density`: curves on the line, maps of the plane, and how they came about."""
+"""What pages draw of the trainings in `lib.runs.density`: curves on the line, maps of the plane, and their course."""
 
 import tempfile
 from pathlib import Path
@@ -46,7 +46,8 @@ def line(profile: str, seed: int = 0, setting: str = "paper", results: Path | No
     curves = {"ordinary": [sigmoid(record["logits"][ordinary(record)]) for record in found],
               "GAT": [sigmoid(record["logits"][-1]) for record in found]}
     return {"x": x, "sigmoids": curves, "densities": [estimate(record["logits"][-1]) for record in found],
-            "truth": points.density(x[:, None]), "positives": points.positives[:, 0], "negatives": points.negatives[:, 0]}
+            "truth": points.density(x[:, None]), "positives": points.positives[:, 0],
+            "negatives": points.negatives[:, 0]}
 
 
 def estimate(logits: Float[ndarray, " point"]) -> Float[ndarray, " point"]:
@@ -55,7 +56,7 @@ def estimate(logits: Float[ndarray, " point"]) -> Float[ndarray, " point"]:
 
 
 def plane(profile: str, seed: int = 0, at: str = "end", results: Path | None = None) -> dict[str, ndarray]:
-    """Sigmoids over the unit square by point set, row 0 at the bottom, of the trainings that are there.
+    """Sigmoids over the middle of the square by point set, row 0 at the bottom, of the trainings that are there.
 
     at: "end"; "ordinary", after the ordinary updates; or "long", the end of the ordinary training of full length.
     """
@@ -68,12 +69,12 @@ def plane(profile: str, seed: int = 0, at: str = "end", results: Path | None = N
 
 
 def squares(profile: str, seed: int = 0, results: Path | None = None) -> tuple[dict[str, ndarray], dict[str, ndarray]]:
-    """The true probabilities of the cells of the picture, and e^z normalised over them, by point set: (side, side)."""
+    """The true probabilities of the cells of a picture, and e^z normalised over them, by point set: (side, side)."""
     truths, estimates = {}, {}
     for name in PLANE:
         if record := stored(name, profile, seed, results=results):
             logits = record["logits"][-1].astype(float)
-            truths[name] = runs.points_of(profile, name, seed).probabilities(len(logits)).reshape(logits.shape)
+            truths[name] = runs.points_of(profile, name, seed).probabilities(len(logits), runs.MIDDLE).reshape(logits.shape)
             estimates[name] = np.exp(gibbs(logits.ravel())).reshape(logits.shape)
     return truths, estimates
 
@@ -85,7 +86,7 @@ def points(profile: str, seed: int = 0) -> dict[str, tuple[ndarray, ndarray]]:
 
 
 def course(profile: str, seed: int = 0, results: Path | None = None) -> dict[int, dict[str, ndarray]]:
-    """Sigmoids over the plane by the number of adversarial updates taken, then by point set; 0 is the ordinary start."""
+    """Sigmoids over the plane by the number of adversarial updates taken, then by point set; 0: ordinary ones alone."""
     found = {name: stored(name, profile, seed, results=results) for name in PLANE}
     steps: dict[int, dict[str, ndarray]] = {}
     for name, record in found.items():
@@ -130,5 +131,6 @@ def check(profile: str, seed: int = 0, results: Path | None = None) -> str:
         again = runs.train(LINE, "paper", "gat", profile, seed, Path(folder), torch.device("cpu"), yardstick,
                            until=int(record["update"][0]))
     same = np.abs(again["logits"][0] - record["logits"][0]).max() < runs.SPOT
-    return f"The first {record['update'][0]} updates, taken again, {'agree with' if same else 'DIFFER from'} the record."
+    verb = "agree with" if same else "DIFFER from"
+    return f"The first {record['update'][0]} updates, taken again, {verb} the record."
 

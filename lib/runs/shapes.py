@@ -1,7 +1,7 @@
 """The point sets of Yin et al. (2020), appendix F, with their true densities: one on the line, four in the plane.
 
-Positives are drawn in coordinates of their own and then mapped into the middle of the unit square ("scale" in `SHAPES`);
-negatives are uniform around them. Generators and scales are those of the authors' public notebooks.
+Positives are drawn in coordinates of their own and then mapped into the middle of the unit square ("scale" in
+`SHAPES`); negatives are uniform around them. Generators and scales are those of the authors' public notebooks.
 """
 
 from collections.abc import Callable
@@ -26,8 +26,8 @@ ARM, BINS = 400_000, 2000       # points of an arm that stand for its curve, and
 class Shape:
     """A distribution of positives. Either blobs (Gaussians of equal weight) or a `draw` with a `density`.
 
-    centres (blob, dimension) and spread (blob): standard deviations. draw(rng, count) and density(points): likewise in
-    the shape's own coordinates. scale: width that the positives get in the unit square; None leaves them where they are.
+    centres (blob, dimension) and spread (blob): standard deviations. draw(rng, count) and density(points): in the
+    shape's own coordinates too. scale: width that the positives get in the unit square; None: they stay where they are.
     """
 
     dimension: int
@@ -57,8 +57,8 @@ class Shape:
         return found
 
     def cells(self, edges: list[Float[ndarray, " edge"]]) -> Float[ndarray, " cell"]:
-        """Probability of each cell of a grid: exact for blobs, which may be narrower than a cell. edges: along each axis,
-        in the shape's own coordinates. The order of cells is that of rows, the first axis running fastest."""
+        """Probability of each cell of a grid: exact for blobs, which may be narrower than a cell. edges: along each
+        axis, in the shape's own coordinates. The order of cells is that of rows, the first axis running fastest."""
         parts = [[np.diff(ndtr((axis - c) / sd)) for axis, c in zip(edges, centre)]
                  for centre, sd in zip(self.centres, self.spread)]
         return sum(one[0] if len(one) == 1 else np.outer(one[1], one[0]).ravel() for one in parts) / len(parts)
@@ -95,13 +95,13 @@ class Points:
         """The true density of positives over the unit interval or square."""
         return self.shape.at(self.own(points)) * self.stretch**self.shape.dimension
 
-    def probabilities(self, side: int) -> Float[ndarray, " cell"]:
-        """The true distribution over a grid of `side` points along each axis of [0, 1], row by row: sums to 1."""
+    def probabilities(self, side: int, ends: tuple[float, float] = (0, 1)) -> Float[ndarray, " cell"]:
+        """The true distribution over a grid of `side` points between `ends` along each axis, row by row: sums to 1."""
         if self.shape.centres is None:
-            found = self.density(grid_points(self.shape.dimension, side))
+            found = self.density(grid_points(self.shape.dimension, side, ends))
         else:
-            middle = np.linspace(0, 1, side)
-            edges = self.own(np.append(middle, 1 + middle[1]) - middle[1] / 2)
+            step = (ends[1] - ends[0]) / (side - 1)
+            edges = self.own(np.linspace(ends[0] - step / 2, ends[1] + step / 2, side + 1))
             found = self.shape.cells([edges] * self.shape.dimension)
         return found / found.sum()
 
@@ -120,9 +120,9 @@ class Points:
         return None if self.shape.spread is None else self.shape.spread / self.stretch
 
 
-def grid_points(dimension: int, side: int) -> Float[ndarray, "point axis"]:
-    """`side` equally spaced points of [0, 1] along each axis, row by row from the bottom: x runs fastest."""
-    edge = np.linspace(0, 1, side)
+def grid_points(dimension: int, side: int, ends: tuple[float, float] = (0, 1)) -> Float[ndarray, "point axis"]:
+    """`side` equally spaced points between `ends` along each axis, row by row from the bottom: x runs fastest."""
+    edge = np.linspace(*ends, side)
     return np.stack(np.meshgrid(*[edge] * dimension, indexing="xy"), axis=-1).reshape(-1, dimension)
 
 
@@ -168,7 +168,7 @@ def _spirals(rng: np.random.Generator, count: int) -> ndarray:
 
 @cache
 def _arm() -> tuple[float, ndarray]:
-    """Half the width of a square around the curve of one arm, and its points counted in BINS x BINS cells, summed up."""
+    """Half the width of a square around the curve of an arm, and its points counted in BINS x BINS cells, summed up."""
     turn = TURNS * np.sqrt((np.arange(ARM) + 0.5) / ARM)
     curve = np.stack([-turn * np.cos(turn), turn * np.sin(turn)], axis=1) / SHRINK
     half = float(np.abs(curve).max()) + 1e-9
@@ -200,7 +200,7 @@ def _checkerboard(rng: np.random.Generator, count: int) -> ndarray:
 
 
 def _checkerboard_density(points: ndarray) -> ndarray:
-    """Uniform on eight of the sixteen squares of side 2 in [-4, 4]^2: those whose column and row are both even or odd."""
+    """Uniform on eight of the sixteen squares of side 2 in [-4, 4]^2: column and row are both even, or both odd."""
     column, row = np.floor(points / 2).T
     inside = (np.abs(points) < 4).all(1) & ((column - row) % 2 == 0)
     return inside / 32.0
