@@ -1,6 +1,20 @@
-"""The command line of the benchmarks: python -m benchmarks --profile P [--unit NAME] [--fresh]"""
+"""The command line of the benchmarks: python -m benchmarks [CONTEST ...] [--profile P] [--seed S] [--device D] [--fresh]"""
 
-from benchmarks import bench
-from lib.runs import units
+import argparse
+import sys
 
-units.main(bench.bench, bench.__doc__)
+from benchmarks.bench import bench, contests
+
+parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time ours beside the plain way and other libraries.")
+parser.add_argument("contests", nargs="*", metavar="CONTEST", help="default: all of them")
+parser.add_argument("--profile", default="laptop")
+parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--device", default="auto")
+parser.add_argument("--fresh", action="store_true", help="time again what has a record")
+args = parser.parse_args()
+try:
+    for name in args.contests or contests(args.profile, args.seed):
+        found = bench(name, args.profile, args.seed, args.device, fresh=args.fresh)
+        print(f"{name}: {len(found)} rows", flush=True)
+except (ValueError, OSError) as error:
+    sys.exit(f"error: {error}")

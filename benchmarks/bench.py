@@ -1,13 +1,15 @@
-"""The benchmarks as units of work: python -m benchmarks [--profile P] [--unit NAME] [--fresh]
+"""The benchmarks as units of work, a unit a contest of a kind on one model: python -m benchmarks [CONTEST ...] [--fresh]
 
-Records of every round are in data/results/<profile>/bench, rows in bench.csv. One thread, unless OMP_NUM_THREADS says
+Records of every round are in data/results/<profile>/bench-<contest>, rows beside them. One thread, unless OMP_NUM_THREADS says
 otherwise: two trainings side by side use two cores better than one training does.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from benchmarks import gradients, growth, loops, training
@@ -15,7 +17,7 @@ from benchmarks.contest import Contest, rows
 from benchmarks.subjects import subject
 from lib.profiles import profile as profile_of
 from lib.results import Record
-from lib.runs import units
+from lib.runs import reading, units
 from lib.runs.networks import network
 from lib.runs.victims import first_images
 
@@ -48,58 +50,68 @@ class Sizes:
 SIZES = {"smoke": Sizes(2, 1, 2, 2, 2, 8, 1, 2, 2, (1, 2), (4,), 1, 1000, (5,), (5,), (1,), (2,), 256,
                         False),
          "laptop": Sizes(), "paper": Sizes(images=1000, batch=100, bayes=100, growth=(5, 20, 100, 500))}
-GRADIENTS = {"GFZ": "mnist", "GBZ": "mnist", "DFX": "mnist", "GBZ-cifar": "cifar-binary"}
+GRADIENTS = (("GFZ", "mnist"), ("GBZ", "mnist"), ("DFX", "mnist"), ("GBZ", "patches"), ("GBZ", "noise"))
 
 
-def contests(profile: str, seed: int) -> dict[str, tuple[int, Callable[[torch.device], Contest]]]:
-    """Every contest by the name of its unit: how many rounds, and what makes it on a device."""
+def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable[[torch.device], Contest]]]]:
+    """Every contest, and of it every unit: how many rounds, and what makes it on a device."""
     s = SIZES[profile_of(profile).name]
 
-    def made(name: str, dataset: str, n: int, **more):
-        return lambda device: subject(name, dataset, profile, seed, device, n, **more)
+    def made(name: str, images: int, dataset: str = "mnist", **more):
+        return lambda device: subject(name, dataset, profile, seed, device, images, **more)
 
-    def grown(device, how, *counts):
-        return how(lambda images=growth.BATCH, **more: subject("GFZ", "mnist", profile, seed, device, images, **more), *counts)
+    def grown(device: torch.device):
+        return lambda images=growth.BATCH, **more: made("GFZ", images, **more)(device)
 
-    found = {}
-    for name, dataset in GRADIENTS.items():
-        make = made(name.split("-")[0], dataset, s.images)
-        found[f"gradient-{name}"] = (s.dear, lambda device, make=make: gradients.gradient(make(device), s.batch))
-    few = made("GFZ", "mnist", s.few)
-    found["ideas-GFZ"] = (s.rounds, lambda device: gradients.ideas(few(device), s.batch))
-    found["tried-GFZ"] = (4 * s.rounds, lambda device: gradients.tried(few(device), s.compiled))
-    found["pgd-CNN"] = (s.rounds, lambda device: loops.small(*_small(profile, seed, s.attacked, device), steps=s.steps))
-    found["pgd-GFZ"] = (s.dear, lambda device: loops.bayes(made("GFZ", "mnist", s.bayes)(device), steps=s.steps))
-    for i, name in enumerate(("cw-CNN", "spsa-CNN")):
-        found[name] = (s.dear, lambda device, i=i: loops.dear(
-            *_small(profile, seed, s.few, device), cw_steps=s.cw_steps, spsa_steps=s.spsa[0], samples=s.spsa[1])[i])
-    for batch in s.updates:
-        found[f"training-GFZ-{batch}"] = (s.rounds, lambda device, batch=batch: training.update("GFZ", batch, device))
-    found["training-GAT"] = (s.dear, lambda device: training.detectors(10, s.inner, device, profile))
-    found["prediction-GAT"] = (s.rounds, lambda device: training.reading(s.images, 10, device))
-    found["fitting"] = (s.rounds, lambda device: training.fitting(s.scores))
-    found["growth-images"] = (s.dear, lambda device: grown(device, growth.images, s.growth, s.plain))
-    found["growth-samples"] = (s.dear, lambda device: grown(device, growth.samples, s.samples))
-    found["growth-classes"] = (s.dear, lambda device: grown(device, growth.classes, s.classes))
-    return found
+    def small(device: torch.device, images: int):
+        _, x, y, data = first_images(profile_of(profile), 0, images)
+        net = network("robust", profile, seed, device)
+        return net, x.to(device), y.to(device), {"dataset": data.name, "model": "CNN"}, data.source
+
+    few, bayes = made("GFZ", s.few), made("GFZ", s.bayes)
+    cw, dear = {"steps": s.cw_steps}, {"steps": s.spsa[0], "samples": s.spsa[1]}
+    return {
+        "gradient": {f"{model}-{dataset}": (s.dear, lambda device, make=made(model, s.images, dataset): gradients.gradient(
+            make(device), s.batch)) for model, dataset in GRADIENTS},
+        "ideas": {"GFZ": (s.rounds, lambda device: gradients.ideas(few(device), s.batch))},
+        "tried": {"GFZ": (4 * s.rounds, lambda device: gradients.tried(few(device), s.compiled))},
+        "pgd": {"CNN": (s.rounds, lambda device: loops.small(*small(device, s.attacked), steps=s.steps)),
+                "GFZ": (s.dear, lambda device: loops.bayes(bayes(device), steps=s.steps))},
+        "cw": {"CNN": (s.dear, lambda device: loops.cw(*small(device, s.few), **cw))},
+        "spsa": {"CNN": (s.dear, lambda device: loops.spsa(*small(device, s.few), **dear))},
+        "training": {f"GFZ-{batch}": (s.rounds, lambda device, batch=batch: training.update("GFZ", batch, device))
+                     for batch in s.updates} | {
+            "GAT": (s.dear, lambda device: training.detectors(10, s.inner, device, profile))},
+        "step": {"GAT": (s.rounds, lambda device: training.step(device))},
+        "prediction": {"GAT": (s.rounds, lambda device: training.prediction(s.images, device))},
+        "fitting": {"synthetic": (s.rounds, lambda device: training.fitting(s.scores))},
+        "growth": {"images": (s.dear, lambda device: growth.images(grown(device), s.growth, s.plain)),
+                   "samples": (s.dear, lambda device: growth.samples(grown(device), s.samples)),
+                   "classes": (s.dear, lambda device: growth.classes(grown(device), s.classes))},
+    }
 
 
-def _small(profile: str, seed: int, images: int, device: torch.device):
-    _, x, y, data = first_images(profile_of(profile), 0, images)
-    net = network("robust", profile, seed, device)
-    return net, x.to(device), y.to(device), {"dataset": data.name, "model": "CNN"}, data.source
+def bench(contest: str, profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+          fresh: bool = False, only: str | None = None) -> pd.DataFrame:
+    """Rows of one contest, whose experiment is called bench-<contest>. Metrics: see `benchmarks.contest.rows`.
 
-
-def bench(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None, fresh: bool = False,
-          only: str | None = None):
-    """Rows of every benchmark; a unit is one contest. Metrics: see `benchmarks.contest.rows`."""
+    Raises ValueError for an unknown contest, listing the choices.
+    """
+    found = contests(profile, seed)
+    if contest not in found:
+        raise ValueError(f"unknown contest {contest!r}; expected one of {', '.join(found)}")
     matrix = SIZES[profile_of(profile).name].matrix
 
     def unit(name: str, rounds: int, make) -> units.Unit:
         return units.Unit(f"{name}_seed{seed}", lambda device: make(device).compute(rounds, device, profile, seed, matrix))
-    todo = [unit(name, *how) for name, how in contests(profile, seed).items()]
-    return units.ensure("bench", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only,
-                        seed=seed)
+    todo = [unit(name, *how) for name, how in found[contest].items()]
+    return units.ensure(f"bench-{contest}", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
+                        only=only, seed=seed)
+
+
+def stored(contest: str, profile: str, seed: int, device: str) -> pd.DataFrame:
+    """The same as a page asks for it: at the reading profile what is stored, else timed anew."""
+    return reading.rows_of(partial(bench, contest), profile, seed, device, name=f"bench-{contest}")
 
 
 def summarise(records: list[Record]) -> list[dict]:

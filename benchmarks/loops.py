@@ -8,11 +8,13 @@ from torch import Tensor, nn
 from benchmarks import naive, peers
 from benchmarks.contest import Contest, Entry
 from benchmarks.subjects import Subject
-from lib.attacks import Linf, carlini_wagner, cross_entropy, margin, pgd, spsa
+from lib.attacks import Linf, carlini_wagner, cross_entropy, margin, pgd
+from lib.attacks import spsa as estimating
 from lib.models import Noise, class_scores
 
 EPS, STEP_SIZE = 0.1, 0.01
 BARE = "forward and backward alone"
+DRIVER = "CleverHans"           # what the public port attacks with
 
 
 def small(net: nn.Module, x: Tensor, y: Tensor, key: dict, source: str, *, steps: int) -> Contest:
@@ -36,7 +38,7 @@ def small(net: nn.Module, x: Tensor, y: Tensor, key: dict, source: str, *, steps
 
 
 def bayes(subject: Subject, *, steps: int) -> Contest:
-    """PGD on a deep Bayes classifier with fresh noise a step: ours, and torchattacks driving the plain model."""
+    """PGD on a deep Bayes classifier with fresh noise a step: ours, and libraries driving the plain model."""
     plain = Plain(subject.model, subject.noise.shape[0])
 
     def ours(dtype: str):
@@ -50,38 +52,40 @@ def bayes(subject: Subject, *, steps: int) -> Contest:
         start = Linf(EPS).random_start(subject.x, torch.Generator().manual_seed(0))
         return pgd(cross_entropy(logits, subject.y), subject.x, Linf(EPS), steps=steps, step_size=STEP_SIZE, start=start)
 
-    def library():
+    def library(name: str):
         subject.model.requires_grad_(True)
         try:
-            return peers.pgd("torchattacks", plain, subject.x, subject.y, eps=EPS, steps=steps, step_size=STEP_SIZE)
+            return peers.pgd(name, plain, subject.x, subject.y, eps=EPS, steps=steps, step_size=STEP_SIZE)
         finally:
-            subject.model.requires_grad_(False)
-    name = "torchattacks on the plain model"
-    entries = {"ours, float32": Entry(partial(ours, "float32")), "ours, bfloat16": Entry(partial(ours, "bfloat16"), "bfloat16")}
-    if "torchattacks" in peers.installed():
-        entries = {name: Entry(library)} | entries
+            subject.model.requires_grad_(False).zero_grad()
+    drivers = [name for name in (DRIVER, "torchattacks") if name in peers.installed()]
+    entries = {f"{name} on the plain model": Entry(partial(library, name)) for name in drivers}
+    entries |= {"ours, float32": Entry(partial(ours, "float32")), "ours, bfloat16": Entry(partial(ours, "bfloat16"), "bfloat16")}
+    reference = next(iter(entries)) if drivers else ""
     key = {"dataset": subject.dataset, "model": subject.model.name} | _ball("pgd", steps)
     fixed = partial(class_scores, subject.model, noise=subject.noise)
-    return Contest("pgd", len(subject.x), entries, name if name in entries else "", key,
+    return Contest("pgd", len(subject.x), entries, reference, key,
                    judge=partial(_accuracy, fixed, subject.y), source=subject.source)
 
 
-def dear(net: nn.Module, x: Tensor, y: Tensor, key: dict, source: str, *, cw_steps: int, spsa_steps: int,
-         samples: int) -> list[Contest]:
-    """CW and SPSA on a small network, beside the libraries that have them."""
-    cw = {"c": 1.0, "steps": cw_steps, "lr": 0.01}
-    entries = {"ours": Entry(partial(carlini_wagner, net, x, y, **cw))}
-    entries |= {library: Entry(partial(peers.cw, library, net, x, y, **cw))
+def cw(net: nn.Module, x: Tensor, y: Tensor, key: dict, source: str, *, steps: int) -> Contest:
+    """Carlini and Wagner's attack with one constant on a small network, beside the libraries that have it."""
+    settings = {"c": 1.0, "steps": steps, "lr": 0.01}
+    entries = {"ours": Entry(partial(carlini_wagner, net, x, y, **settings))}
+    entries |= {library: Entry(partial(peers.cw, library, net, x, y, **settings))
                 for library in ("foolbox", "CleverHans") if library in peers.installed()}
-    judge = partial(_accuracy, net, y)
-    found = [Contest("cw", len(x), entries, "ours", key | {"attack": "cw", "norm": "l2", "steps": cw_steps}, judge=judge,
-                     source=source)]
-    entries = {"ours": Entry(lambda: spsa(margin(net, y), x, Linf(EPS), steps=spsa_steps, samples=samples,
-                                          generator=torch.Generator().manual_seed(0)))}
+    return Contest("cw", len(x), entries, "ours", key | {"attack": "cw", "norm": "l2", "steps": steps},
+                   judge=partial(_accuracy, net, y), source=source)
+
+
+def spsa(net: nn.Module, x: Tensor, y: Tensor, key: dict, source: str, *, steps: int, samples: int) -> Contest:
+    """SPSA on a small network, beside the one library that has it for PyTorch."""
+    entries = {"ours": Entry(lambda: estimating(margin(net, y), x, Linf(EPS), steps=steps, samples=samples,
+                                                generator=torch.Generator().manual_seed(0)))}
     if "CleverHans" in peers.installed():
-        entries["CleverHans"] = Entry(partial(peers.spsa, net, x, y, eps=EPS, steps=spsa_steps, samples=samples))
-    return [*found, Contest("spsa", len(x), entries, "ours", key | _ball("spsa", spsa_steps) | {"draws": samples},
-                            judge=judge, source=source)]
+        entries["CleverHans"] = Entry(partial(peers.spsa, net, x, y, eps=EPS, steps=steps, samples=samples))
+    return Contest("spsa", len(x), entries, "ours", key | _ball("spsa", steps) | {"draws": samples},
+                   judge=partial(_accuracy, net, y), source=source)
 
 
 class Plain(nn.Module):

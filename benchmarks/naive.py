@@ -1,7 +1,8 @@
 """The plain way to the logits of a deep Bayes classifier: an oracle for the tests, and what the benchmarks compare with.
 
-Written as public PyTorch ports of the authors' code are: float32, a Python loop over the classes, concatenated inputs,
-all samples of a class in one batch, every layer a module's own function, weights tracked by autograd.
+Written as the public PyTorch port of the authors' code is (killian31/DeepBayesTorch): float32, a Python loop over the
+classes, concatenated inputs, all samples of a class in one batch, every layer a module's own function, weights tracked by
+autograd. The trunk of q runs once an image, that of p(z | x) once a class, that of p(y | x, z) for every sample.
 """
 
 import math
@@ -25,10 +26,11 @@ def _log_joint(model: DeepBayes, x: Tensor, features: Tensor, c: int, noise: Ten
     mean, log_std = _dense(model.posterior, features, one_hot).chunk(2, dim=1)
     z = (mean + log_std.exp() * noise).flatten(0, 1)                        # sample * batch, latent
     value = {"x": x.repeat(samples, 1, 1, 1), "y": one_hot.repeat(samples, 1), "z": z}
+    parents = {"z": {"x": x, "y": one_hot}, "y": value, "x": value}         # p(z | ...) is the same for all samples
     log_w = -_normal(z, mean.repeat(samples, 1), log_std.repeat(samples, 1))
     for variable in "zyx":
         if model.graph.parents(variable) is not None:
-            given = {parent: value[parent] for parent in model.graph.parents(variable)}
+            given = {parent: parents[variable][parent] for parent in model.graph.parents(variable)}
             log_w = log_w + TERMS[variable](model, value[variable], given)
     return log_w.view(samples, batch).logsumexp(0) - math.log(samples)
 
@@ -38,7 +40,7 @@ def _log_z(model: DeepBayes, z: Tensor, given: dict) -> Tensor:
         return _normal(z, torch.zeros_like(z), torch.zeros_like(z))
     factor = model.factors["z"]
     out = factor.out(factor.trunk(given["x"])) if "x" in given else _dense(factor, given["y"])
-    return _normal(z, *out.chunk(2, dim=1))
+    return _normal(z, *out.repeat(len(z) // len(out), 1).chunk(2, dim=1))
 
 
 def _log_y(model: DeepBayes, y: Tensor, given: dict) -> Tensor:

@@ -20,8 +20,8 @@ def alternating(contenders: Mapping[str, Callable[[], object]], rounds: int) -> 
         run()
     seconds = {name: np.empty(rounds) for name in contenders}
     for i in range(rounds):
+        gc.collect()
         for name, run in contenders.items():
-            gc.collect()
             start = time.perf_counter()
             run()
             _wait()

@@ -9,11 +9,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.contest import Contest, Entry
+from lib.attacks import cross_entropy, input_gradient
 from lib.detectors import DETECTORS as FITTED
 from lib.models import ConvNet, Heads, Noise, build
 from lib.profiles import DETECTORS
 from lib.runs.heads import AgainstNegatives, fresh
 
+GAT = {"dataset": "mnist", "model": "GAT"}
 RANDOM = "uniform noise, untrained weights"
 
 
@@ -58,21 +60,46 @@ def detectors(classes: int, steps: int, device: torch.device, profile: str) -> C
 
     entries = {"one by one": Entry(lambda: [objective(heads, (k,)) for k, heads in enumerate(singles)], "bfloat16"),
                "stacked": Entry(lambda: objective(stacked, every), "bfloat16")}
-    key = {"dataset": "mnist", "model": "GAT", "steps": steps, "class": f"batch {batch}"}
+    key = GAT | {"steps": steps, "class": f"batch {batch}"}
     return Contest("training", batch, entries, "one by one", key, counted=True, source=RANDOM)
 
 
-def reading(images: int, classes: int, device: torch.device) -> Contest:
-    """Logits of many images: ten detectors stacked, one by one, and the one softmax network that they replace."""
-    x, _ = _images(images, device)
-    heads = fresh(tuple(range(classes)), 0, (1, 28, 28)).to(device, memory_format=torch.channels_last)
-    singles = [heads.separate(k).to(device, memory_format=torch.channels_last) for k in range(classes)]
-    one = _model(lambda: ConvNet(classes)).to(device, memory_format=torch.channels_last)
-    entries = {"one softmax network": Entry(torch.no_grad()(lambda: one(x))),
-               "ten detectors, stacked": Entry(torch.no_grad()(lambda: heads(x))),
-               "ten detectors, one by one": Entry(torch.no_grad()(lambda: [net(x) for net in singles]))}
-    return Contest("prediction", images, entries, "one softmax network", {"dataset": "mnist", "model": "GAT"},
+def step(device: torch.device, many: int = 128, few: int = 30, classes: int = 10) -> Contest:
+    """One step of the inner attack as Yin et al. (2020), appendix E, count it: the input gradient of one network on
+    `many` images, against that of each detector on `few`. float32, as theirs."""
+    one, heads, singles = _networks(classes, device)
+    x, y = _images(many, device)
+    each = x[:few].expand(classes, -1, -1, -1, -1)
+
+    def together():
+        flat = each.flatten(0, 1)
+        return input_gradient(lambda flat: heads(flat.view_as(each)).T.flatten(), flat)
+
+    entries = {f"one network, {many} images": Entry(lambda: input_gradient(cross_entropy(one, y), x), images=1),
+               "one by one": Entry(lambda: [input_gradient(lambda x, net=net: net(x)[:, 0], x[:few]) for net in singles],
+                                   images=1),
+               "stacked": Entry(together, images=1)}
+    return Contest("step", 1, entries, f"one network, {many} images", GAT | {"class": f"{classes} detectors, {few} images each"},
                    counted=True, source=RANDOM)
+
+
+def prediction(images: int, device: torch.device, classes: int = 10) -> Contest:
+    """Logits of many images: detectors stacked, one by one, and the one softmax network that they replace."""
+    one, heads, singles = _networks(classes, device)
+    x, _ = _images(images, device)
+    entries = {"one network": Entry(torch.no_grad()(lambda: one(x))),
+               "one by one": Entry(torch.no_grad()(lambda: [net(x) for net in singles])),
+               "stacked": Entry(torch.no_grad()(lambda: heads(x)))}
+    return Contest("prediction", images, entries, "one network", GAT | {"class": f"{classes} detectors"}, counted=True,
+                   source=RANDOM)
+
+
+def _networks(classes: int, device: torch.device) -> tuple[ConvNet, Heads, list[ConvNet]]:
+    """A softmax network, and detectors of the same layout stacked and one by one; untrained, without gradients."""
+    heads = fresh(tuple(range(classes)), 0, (1, 28, 28))
+    nets = [_model(lambda: ConvNet(classes)), heads, *(heads.separate(k) for k in range(classes))]
+    one, heads, *singles = (net.to(device, memory_format=torch.channels_last).requires_grad_(False) for net in nets)
+    return one, heads, singles
 
 
 def fitting(images: int, classes: int = 10) -> Contest:
