@@ -26,6 +26,7 @@ from lib.runs.victims import first_images
 class Sizes:
     """How much of everything. rounds: timed runs of each contender; dear: of those that take seconds."""
 
+    models: int = 5             # of GRADIENTS
     rounds: int = 7
     dear: int = 3
     images: int = 100           # of a gradient step
@@ -38,6 +39,7 @@ class Sizes:
     spsa: tuple[int, int] = (10, 64)            # steps, samples
     updates: tuple[int, ...] = (50, 200)        # batches
     inner: int = 2              # steps of GAT's inner attack
+    detectors: int = 10
     scores: int = 60_000
     growth: tuple[int, ...] = (5, 10, 20, 50, 100)
     plain: tuple[int, ...] = (5, 10, 20)
@@ -47,10 +49,13 @@ class Sizes:
     compiled: bool = True       # also try torch.compile, which takes half a minute
 
 
-SIZES = {"smoke": Sizes(2, 1, 2, 2, 2, 8, 1, 2, 2, (1, 2), (4,), 1, 1000, (5,), (5,), (1,), (2,), 256,
-                        False),
-         "laptop": Sizes(), "paper": Sizes(images=1000, batch=100, bayes=100, growth=(5, 20, 100, 500))}
-GRADIENTS = (("GFZ", "mnist"), ("GBZ", "mnist"), ("DFX", "mnist"), ("GBZ", "patches"), ("GBZ", "noise"))
+SIZES = {
+    "smoke": Sizes(models=2, rounds=2, dear=1, images=2, batch=2, few=2, attacked=8, bayes=1, steps=2, cw_steps=2, spsa=(1, 2),
+                   updates=(4,), inner=1, detectors=2, scores=1000, growth=(5,), plain=(5,), samples=(1,), classes=(2,),
+                   matrix=256, compiled=False),
+    "laptop": Sizes(),
+    "paper": Sizes(images=1000, batch=100, bayes=100, growth=(5, 20, 100, 500))}
+GRADIENTS = (("GFZ", "mnist"), ("DFX", "mnist"), ("GBZ", "mnist"), ("GBZ", "patches"), ("GBZ", "noise"))
 
 
 def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable[[torch.device], Contest]]]]:
@@ -72,7 +77,7 @@ def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable
     cw, dear = {"steps": s.cw_steps}, {"steps": s.spsa[0], "samples": s.spsa[1]}
     return {
         "gradient": {f"{model}-{dataset}": (s.dear, lambda device, make=made(model, s.images, dataset): gradients.gradient(
-            make(device), s.batch)) for model, dataset in GRADIENTS},
+            make(device), s.batch)) for model, dataset in GRADIENTS[:s.models]},
         "ideas": {"GFZ": (s.rounds, lambda device: gradients.ideas(few(device), s.batch))},
         "tried": {"GFZ": (4 * s.rounds, lambda device: gradients.tried(few(device), s.compiled))},
         "pgd": {"CNN": (s.rounds, lambda device: loops.small(*small(device, s.attacked), steps=s.steps)),
@@ -81,9 +86,9 @@ def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable
         "spsa": {"CNN": (s.dear, lambda device: loops.spsa(*small(device, s.few), **dear))},
         "training": {f"GFZ-{batch}": (s.rounds, lambda device, batch=batch: training.update("GFZ", batch, device))
                      for batch in s.updates} | {
-            "GAT": (s.dear, lambda device: training.detectors(10, s.inner, device, profile))},
-        "step": {"GAT": (s.rounds, lambda device: training.step(device))},
-        "prediction": {"GAT": (s.rounds, lambda device: training.prediction(s.images, device))},
+            "GAT": (s.dear, lambda device: training.detectors(s.detectors, s.inner, device, profile))},
+        "step": {"GAT": (s.rounds, lambda device: training.step(device, classes=s.detectors))},
+        "prediction": {"GAT": (s.rounds, lambda device: training.prediction(s.images, device, s.detectors))},
         "fitting": {"synthetic": (s.rounds, lambda device: training.fitting(s.scores))},
         "growth": {"images": (s.dear, lambda device: growth.images(grown(device), s.growth, s.plain)),
                    "samples": (s.dear, lambda device: growth.samples(grown(device), s.samples)),

@@ -64,7 +64,7 @@ def detectors(classes: int, steps: int, device: torch.device, profile: str) -> C
     return Contest("training", batch, entries, "one by one", key, counted=True, source=RANDOM)
 
 
-def step(device: torch.device, many: int = 128, few: int = 30, classes: int = 10) -> Contest:
+def step(device: torch.device, classes: int, many: int = 128, few: int = 30) -> Contest:
     """One step of the inner attack as Yin et al. (2020), appendix E, count it: the input gradient of one network on
     `many` images, against that of each detector on `few`. float32, as theirs."""
     one, heads, singles = _networks(classes, device)
@@ -75,7 +75,7 @@ def step(device: torch.device, many: int = 128, few: int = 30, classes: int = 10
         flat = each.flatten(0, 1)
         return input_gradient(lambda flat: heads(flat.view_as(each)).T.flatten(), flat)
 
-    entries = {f"one network, {many} images": Entry(lambda: input_gradient(cross_entropy(one, y), x), images=1),
+    entries = {f"one network, {many} images": Entry(lambda: input_gradient(cross_entropy(one, y % classes), x), images=1),
                "one by one": Entry(lambda: [input_gradient(lambda x, net=net: net(x)[:, 0], x[:few]) for net in singles],
                                    images=1),
                "stacked": Entry(together, images=1)}
@@ -83,7 +83,7 @@ def step(device: torch.device, many: int = 128, few: int = 30, classes: int = 10
                    counted=True, source=RANDOM)
 
 
-def prediction(images: int, device: torch.device, classes: int = 10) -> Contest:
+def prediction(images: int, device: torch.device, classes: int) -> Contest:
     """Logits of many images: detectors stacked, one by one, and the one softmax network that they replace."""
     one, heads, singles = _networks(classes, device)
     x, _ = _images(images, device)
