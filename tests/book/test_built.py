@@ -1,41 +1,13 @@
-"""The built book: no warning, no dead link, and, in a browser without network, moving pictures."""
+"""The built book, read as files: no warning, no dead link, nothing without words."""
 
-import subprocess
-import sys
-from pathlib import Path
+import json
 from urllib.parse import unquote, urlsplit
-
-import pytest
-from bs4 import BeautifulSoup
 
 from lib.pages import __main__ as command
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = [str(page.with_suffix(".html")) for page in command.listed()]
-MOVING = [str(page.with_suffix(".html")) for page in command.notebooks()
-          if "vnd.jupyter.widget-view" in (ROOT / page).read_text(encoding="utf-8")]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    """The folder of the book's HTML, built as `make book` does but from a copy."""
-    folder = tmp_path_factory.mktemp("built")
-    command.lay_out(folder / "source")
-    tool = Path(sys.executable).with_name("jupyter-book")
-    done = subprocess.run([tool, "build", folder / "source", "--path-output", folder,
-                           "-W", "--keep-going", "-n", "--quiet"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return folder / "_build" / "html"
-
-
-@pytest.fixture(scope="module")
-def soups(built) -> dict[Path, BeautifulSoup]:
-    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in built.rglob("*.html")
-            if "_static" not in path.parts}
-
 
 def test_every_page_is_built_and_the_front_leads_to_the_book(built):
-    assert [page for page in PAGES if not (built / page).exists()] == []
+    assert [page for page in command.listed() if not (built / page.with_suffix(".html")).exists()] == []
     assert (built / "index.html").exists()
 
 
@@ -78,84 +50,8 @@ def test_nothing_is_loaded_from_elsewhere(soups):
             if (node.get("href") or node.get("src")).startswith(("http:", "https:", "//"))] == []
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Headless Chromium that can resolve no name."""
-    import shutil
-
-    from selenium import webdriver
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome")
-    for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,1000",
-                 "--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking"):
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
-
-
-def opened(browser, path):
-    """Load a page and wait until its widgets, if any, are drawn."""
-    from selenium.webdriver.support.ui import WebDriverWait
-    browser.get(path.as_uri())
-    ready = ("return document.readyState == 'complete' && (!document.querySelector('script[type*=widget-view]') || "
-             "!!document.querySelector('.jupyter-widgets'))")
-    WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(ready))
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("page", PAGES)
-def test_a_page_opens_without_an_error_and_without_a_request(page, built, browser):
-    import json
-    from selenium.webdriver.support.ui import WebDriverWait
-    browser.get_log("browser"), browser.get_log("performance")
-    opened(browser, built / page)
-    if browser.execute_script("return !!document.querySelector('.math')"):
-        WebDriverWait(browser, 30).until(lambda d: d.execute_script("return !!document.querySelector('mjx-container')"))
-    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-    assert [url for url in asked if url.startswith(("http:", "https:", "ws:", "wss:"))] == []
-    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-
-
-def moves(control):
-    """How a reader without a mouse moves a control, and back: two pairs of an element and the keys that it gets."""
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    if handles := control.find_elements(By.CSS_SELECTOR, "[role=slider]"):
-        return (handles[0], Keys.ARROW_RIGHT * 2), (handles[0], Keys.ARROW_LEFT * 2)
-    buttons = control.find_elements(By.CSS_SELECTOR, "button")
-    return (buttons[1], Keys.ENTER), (buttons[0], Keys.ENTER)
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("page", MOVING)
-def test_every_control_changes_the_picture_by_keyboard_and_says_its_name(page, built, browser):
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.support.ui import WebDriverWait
-    browser.get_log("browser")
-    opened(browser, built / page)
-    boxes = browser.find_elements(By.CSS_SELECTOR, ".widget-vbox:has(> .book-frame)")
-    assert boxes
-    for box in boxes:
-        frame = box.find_element(By.CSS_SELECTOR, ".book-frame")
-        controls = box.find_elements(By.CSS_SELECTOR, ".widget-slider, .widget-toggle-buttons")
-        assert controls
-        for control in controls:
-            before, (there, back) = frame.screenshot_as_png, moves(control)
-            there[0].send_keys(there[1])
-            WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png != before)
-            back[0].send_keys(back[1])
-            WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png == before)
-            named = control if control.get_attribute("aria-label") else control.find_element(By.CSS_SELECTOR, "[role=slider]")
-            assert named.get_attribute("aria-label") == control.find_element(By.CSS_SELECTOR, ".widget-label").text
-    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-
-
 def test_controls_that_need_a_kernel_are_left_out(soups, built):
     """What is drawn from stored widgets: none of them is a button or a field that waits for an answer."""
-    import json
     for path, soup in soups.items():
         views = [json.loads(node.string)["model_id"] for node in soup.select('script[type="application/vnd.jupyter.widget-view+json"]')]
         states = [json.loads(node.string)["state"] for node in soup.select('script[type="application/vnd.jupyter.widget-state+json"]')]
