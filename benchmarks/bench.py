@@ -50,8 +50,8 @@ class Sizes:
 
 
 SIZES = {
-    "smoke": Sizes(models=2, rounds=2, dear=1, images=2, batch=2, few=2, attacked=8, bayes=1, steps=2, cw_steps=2, spsa=(1, 2),
-                   updates=(4,), inner=1, detectors=2, scores=1000, growth=(5,), plain=(5,), samples=(1,), classes=(2,),
+    "smoke": Sizes(models=1, rounds=1, dear=1, images=1, batch=1, few=1, attacked=8, bayes=1, steps=1, cw_steps=2, spsa=(1, 2),
+                   updates=(4,), inner=1, detectors=2, scores=1000, growth=(2,), plain=(2,), samples=(1,), classes=(2,),
                    matrix=256, compiled=False),
     "laptop": Sizes(),
     "paper": Sizes(images=1000, batch=100, bayes=100, growth=(5, 20, 100, 500))}
@@ -79,8 +79,8 @@ def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable
         "gradient": {f"{model}-{dataset}": (s.dear, lambda device, make=made(model, s.images, dataset): gradients.gradient(
             make(device), s.batch)) for model, dataset in GRADIENTS[:s.models]},
         "ideas": {"GFZ": (s.rounds, lambda device: gradients.ideas(few(device), s.batch))},
-        "tried": {"GFZ": (4 * s.rounds, lambda device: gradients.tried(few(device), s.compiled))},
-        "pgd": {"CNN": (s.rounds, lambda device: loops.small(*small(device, s.attacked), steps=s.steps)),
+        "tried": {"GFZ": (2 * s.rounds, lambda device: gradients.tried(few(device), s.compiled))},
+        "pgd": {"CNN": (3 * s.rounds, lambda device: loops.small(*small(device, s.attacked), steps=s.steps)),
                 "GFZ": (s.dear, lambda device: loops.bayes(bayes(device), steps=s.steps))},
         "cw": {"CNN": (s.dear, lambda device: loops.cw(*small(device, s.few), **cw))},
         "spsa": {"CNN": (s.dear, lambda device: loops.spsa(*small(device, s.few), **dear))},

@@ -1,7 +1,9 @@
 """What is timed: models, images and noise, by benchmark profile."""
 
 import tempfile
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -81,7 +83,7 @@ def subject(name: str, dataset: str, profile: str, seed: int, device: torch.devi
         y, source = torch.arange(images) % model.classes, "uniform noise, untrained weights"
     elif dataset == "patches":
         data = load("patches")
-        model = _untrained(name, data.shape, len(data.classes), seed).to(device)
+        model = deepcopy(_untrained(name, data.shape, len(data.classes), seed)).to(device)
         with tempfile.TemporaryDirectory() as folder:
             fit(model, data.train, SHORT, seed=seed, state=Path(folder) / "state", label=f"training {name}")
         x, y, source = data.test.images(slice(images)), data.test.labels(slice(images)), data.source
@@ -94,6 +96,7 @@ def subject(name: str, dataset: str, profile: str, seed: int, device: torch.devi
     return Subject(model, x.to(device), y.to(device), noise.to(device), dataset, source)
 
 
+@lru_cache(maxsize=2)
 def _untrained(name: str, shape: tuple[int, ...], classes: int, seed: int) -> torch.nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

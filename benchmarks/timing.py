@@ -5,6 +5,7 @@ import gc
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +20,26 @@ def alternating(contenders: Mapping[str, Callable[[], object]], rounds: int) -> 
     for run in contenders.values():
         run()
     seconds = {name: np.empty(rounds) for name in contenders}
-    for i in range(rounds):
-        gc.collect()
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            _wait()
-            seconds[name][i] = time.perf_counter() - start
+    with _no_garbage_collection():
+        for i in range(rounds):
+            for name, run in contenders.items():
+                start = time.perf_counter()
+                run()
+                _wait()
+                seconds[name][i] = time.perf_counter() - start
     return seconds
+
+
+@contextmanager
+def _no_garbage_collection():
+    """None falls into a timed run, by chance into that of one contender and not of another."""
+    there = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if there:
+            gc.enable()
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, size: int, rounds: int = 5) -> float:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +24,10 @@ RANDOM = "uniform noise, untrained weights"
 def update(name: str, batch: int, device: torch.device) -> Contest:
     """One update of a deep Bayes model: ours, and the same in float32 with channels first, PyTorch's defaults."""
     x, y = _images(batch, device)
+    first = _model(lambda: build(name))
 
     def entry(dtype: str, layout: torch.memory_format) -> Entry:
-        model = _model(lambda: build(name)).to(device, memory_format=layout)
+        model = deepcopy(first).to(device, memory_format=layout)
         optimiser = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
 
         def run():
@@ -94,6 +97,7 @@ def prediction(images: int, device: torch.device, classes: int) -> Contest:
                    source=RANDOM)
 
 
+@lru_cache(maxsize=1)
 def _networks(classes: int, device: torch.device) -> tuple[ConvNet, Heads, list[ConvNet]]:
     """A softmax network, and detectors of the same layout stacked and one by one; untrained, without gradients."""
     heads = fresh(tuple(range(classes)), 0, (1, 28, 28))

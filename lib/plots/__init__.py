@@ -6,7 +6,8 @@ from lib.plots.diagrams import factorisations
 from lib.plots.images import grid
 from lib.plots.palette import LOOKS, NAMES, encode, look, ordered
 from lib.plots.rings import acceptance, divergences
+from lib.plots.speed import growth, speedups
 
 __all__ = ["LOOKS", "NAMES", "acceptance", "accuracy_against_eps", "accuracy_against_l2", "along_training", "beside",
-           "detection_against", "divergences", "encode", "factorisations", "grid", "look", "maps", "margins", "on_the_line",
-           "ordered", "shares"]
+           "detection_against", "divergences", "encode", "factorisations", "grid", "growth", "look", "maps", "margins",
+           "on_the_line", "ordered", "shares", "speedups"]

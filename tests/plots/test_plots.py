@@ -87,3 +87,22 @@ def test_every_c_of_an_attack_has_its_tick():
     figure = plots.detection_against(found, x="c")
     figure.draw_without_rendering()
     assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["0.1", "10"]
+
+
+def speeds(**columns) -> pd.DataFrame:
+    base = {"subject": "GFZ", "variant": "ours, float32", "metric": "speedup", "value": 2.0, "low": 1.9, "high": 2.1}
+    return pd.DataFrame([base | columns])
+
+
+def test_speedups_show_every_way_but_the_reference():
+    both = pd.concat([speeds(), speeds(variant="plain", value=1.0, low=1.0, high=1.0), speeds(subject="DFX", value=60.0)])
+    said = words(plots.speedups(both, "times as fast", reference="plain"))
+    assert "ours, float32" in said and "DFX" in said and "plain" not in said
+    assert "no rows yet" in words(plots.speedups(both[:0], "times as fast", reference="plain"))
+
+
+def test_growth_has_a_panel_for_each_axis_that_has_rows():
+    frame = pd.DataFrame({"way": "ours", "count": [1, 10], "value": [1.0, 10.0]})
+    figure = plots.growth({"images": frame, "samples": frame[:0]}, {"images": "ms", "samples": "ms"})
+    assert [axis.get_xlabel() for axis in figure.axes if axis.axison] == ["images"]
+    assert "no rows yet" in words(plots.growth({"images": frame[:0]}, {"images": "ms"}))

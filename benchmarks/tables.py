@@ -1,0 +1,67 @@
+"""Rows of contests as the page on cost shows them."""
+
+import pandas as pd
+
+from lib.results import select
+from lib.tables import MISSING, interval, percent
+
+COLUMNS = {"seconds": "ms an image", "speedup": "times as fast", "rate": "10⁹ operations a second",
+           "share": "of the machine's rate", "memory": "MB at its peak", "accuracy": "accuracy left"}
+SUBJECTS = {"patches": "photographs", "noise": "noise, untrained"}
+
+
+def named(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a column `subject`: the model, what it looks at where that is not MNIST, and the batch."""
+    parts = [rows.model, rows.dataset.map(SUBJECTS).fillna(""), rows["class"]]
+    return rows.assign(subject=[", ".join(filter(None, words)) for words in zip(*parts)])
+
+
+def table(rows: pd.DataFrame, only: tuple[str, ...] = tuple(COLUMNS), unit: str = "ms an image") -> pd.DataFrame:
+    """A line for each contender of each contest, the slowest first; medians with the first and last quartile of the rounds.
+
+    only: metrics to show. unit: what seconds are called, in thousandths.
+    """
+    if rows.empty:
+        return pd.DataFrame([[MISSING]], index=[""], columns=[""])
+    rows = named(rows)
+    time = rows[rows.metric == "seconds"].set_index(["subject", "variant"]).value
+    order = {place: (-time[place[0]].max(), place[0], -seconds) for place, seconds in time.items()}
+    rows = rows[rows.metric.isin(only)]
+    text = rows.assign(text=[_text(row) for row in rows.itertuples()])
+    wide = text.pivot(index=["subject", "variant"], columns="metric", values="text").fillna("–")
+    wide = wide.loc[sorted(wide.index, key=order.__getitem__), [name for name in only if name in wide]]
+    wide = wide.rename(columns=COLUMNS | {"seconds": unit}).rename_axis(columns=None, index=["", " "])
+    return wide.droplevel(0) if wide.index.get_level_values(0).nunique() == 1 else wide
+
+
+def value(rows: pd.DataFrame, metric: str, form=lambda value: f"{value:.1f}", **keys) -> str:
+    """One number of a contest as words, or that there is none yet."""
+    found = select(rows, metric=metric, **keys)
+    return form(found.value.iloc[0]) if len(found) == 1 else MISSING
+
+
+def whole(value: float) -> str:
+    """A fraction in whole per cent."""
+    return percent(value, 0)
+
+
+def panels(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Growth: a frame for each axis, and one of memory, with columns way, count, value (ms an image; MB)."""
+    parts = rows.variant.str.rsplit(": ", n=1, expand=True)
+    rows = rows.assign(way=parts[0], count=parts[1].astype(int)) if len(rows) else rows.assign(way="", count=0)
+    seconds, memory = (rows[rows.metric == metric] for metric in ("seconds", "memory"))
+    found = {axis: select(seconds, **{"class": axis}).assign(value=lambda part: 1e3 * part.value)
+             for axis in ("images", "samples", "classes")}
+    return found | {"images ": memory}
+
+
+def _text(row) -> str:
+    return {"seconds": lambda: interval(1e3 * row.value, 1e3 * row.low, 1e3 * row.high, _three),
+            "speedup": lambda: interval(row.value, row.low, row.high, _three),
+            "rate": lambda: f"{row.value / 1e9:.0f}", "share": lambda: percent(row.value, 0),
+            "memory": lambda: f"{row.value:.0f}", "accuracy": lambda: percent(row.value)}[row.metric]()
+
+
+def _three(value: float) -> str:
+    """Three figures, without an exponent."""
+    return f"{float(f'{value:.3g}'):g}"

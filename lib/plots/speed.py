@@ -1,0 +1,74 @@
+"""Who is how many times as fast, and how a cost grows."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from lib.plots.palette import FAINT, GROUND, INK, Plate, blank, styled
+
+WAYS = {"plain": (INK, "o", "-"), "ours, float32": ("#2f8f9d", "s", "--"), "ours, bfloat16": ("#d1452c", "D", "-")}
+OTHERS = (("#c98a2b", "^", ":"), ("#7d1d3f", "v", "-."), (FAINT, "P", ":"))
+
+
+@styled
+def speedups(rows: pd.DataFrame, label: str, reference: str) -> Figure:
+    """How many times as fast as the reference, on a log scale: a line for each value of the column `subject`, a mark for
+    each variant, with a bar from the first to the last quartile."""
+    rows = rows[(rows.metric == "speedup") & (rows.variant != reference)]
+    if rows.empty:
+        return blank("no rows yet for speed")
+    places = {name: i for i, name in enumerate(reversed(list(dict.fromkeys(rows.subject))))}
+    figure = Plate(figsize=(6.4, 1.2 + 0.45 * len(places)), layout="constrained")
+    axis = figure.subplots()
+    for (variant, part), paint in zip(rows.groupby("variant", sort=False), _paints(rows.variant)):
+        height = part.subject.map(places)
+        axis.hlines(height, part.low, part.high, color=paint["color"], linewidth=3, zorder=2)
+        axis.plot(part.value, height, **paint | {"linestyle": "none"}, label=variant, zorder=3)
+    axis.axvline(1, color=INK, linewidth=1)
+    axis.set(yticks=list(places.values()), yticklabels=list(places), xscale="log", xlabel=label)
+    _plain_numbers(axis.xaxis)
+    axis.grid(True, axis="x")
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled
+def growth(panels: dict[str, pd.DataFrame], ordinate: dict[str, str]) -> Figure:
+    """Lines on log scales, a panel for each name in `panels` (at most four): columns way, count, value.
+
+    ordinate: what a panel's values are.
+    """
+    panels = {name: frame for name, frame in panels.items() if len(frame)}
+    if not panels:
+        return blank("no rows yet for growth")
+    ways = list(dict.fromkeys(way for frame in panels.values() for way in frame.way))
+    paints = dict(zip(ways, _paints(ways)))
+    figure = Plate(figsize=(6.4, 2.7 * ((len(panels) + 1) // 2) + 0.5), layout="constrained")
+    axes = figure.subplots((len(panels) + 1) // 2, 2, squeeze=False).ravel()
+    for axis, (name, frame) in zip(axes, panels.items()):
+        for way, part in frame.sort_values("count").groupby("way", sort=False):
+            axis.plot(part["count"], part.value, **paints[way])
+        axis.set(xscale="log", yscale="log", xlabel=name, ylabel=ordinate[name])
+        axis.set_xticks(sorted(set(frame["count"])))
+        _plain_numbers(axis.xaxis), _plain_numbers(axis.yaxis)
+        axis.grid(True, axis="both")
+    for axis in axes[len(panels):]:
+        axis.set_axis_off()
+    handles = [axes[0].plot([], [], **paints[way], label=way)[0] for way in ways]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _paints(variants) -> list[dict]:
+    """Keywords for `plot`, one for each variant in order of appearance: fixed where the name says which it is."""
+    spare, found = iter(OTHERS * 5), []
+    for name in dict.fromkeys(variants):
+        color, marker, line = WAYS.get(name) or next(spare)
+        found.append({"color": color, "marker": marker, "linestyle": line, "markersize": 7, "markeredgecolor": GROUND,
+                      "markeredgewidth": 0.7})
+    return found
+
+
+def _plain_numbers(axis) -> None:
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

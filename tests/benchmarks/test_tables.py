@@ -1,0 +1,39 @@
+"""Tables of contests: the slowest first, three figures, and words where nothing is there yet."""
+
+import pytest
+
+from benchmarks import tables
+from lib.results import tidy
+
+
+def rows(*cells):
+    key = {"model": "GFZ", "dataset": "mnist", "experiment": "bench-gradient"}
+    return tidy([key | {"variant": v, "metric": m, "value": x, "low": x, "high": x} for v, m, x in cells])
+
+
+FOUND = rows(("fast", "seconds", 0.001), ("slow", "seconds", 0.0123456), ("fast", "speedup", 12.3456), ("slow", "speedup", 1.0))
+
+
+def test_the_slowest_comes_first_and_times_are_in_thousandths():
+    table = tables.table(FOUND)
+    assert list(table.index) == ["slow", "fast"] and list(table.columns) == ["ms an image", "times as fast"]
+    assert table.loc["slow", "ms an image"] == "12.3 (12.3 to 12.3)" and table.loc["fast", "times as fast"].startswith("12.3 ")
+
+
+def test_a_number_is_said_or_said_to_be_missing():
+    assert tables.value(FOUND, "speedup", variant="fast") == "12.3"
+    assert tables.value(FOUND, "speedup", variant="none") == "no rows yet"
+    assert tables.table(FOUND[:0]).iloc[0, 0] == "no rows yet"
+
+
+@pytest.mark.parametrize("value, text", [(0.01234, "0.0123"), (0.5, "0.5"), (1.2345, "1.23"), (1234.5, "1230")])
+def test_three_figures_without_an_exponent(value, text):
+    assert tables._three(value) == text
+
+
+def test_panels_split_a_count_off_the_name_of_a_way():
+    found = rows(("ours: 5", "seconds", 0.002), ("ours: 5", "memory", 12.0)).assign(**{"class": "images"})
+    panels = tables.panels(found)
+    assert panels["images"][["way", "count", "value"]].values.tolist() == [["ours", 5, 2.0]]
+    assert panels["images "].value.tolist() == [12.0] and panels["samples"].empty
+    assert all(frame.empty for frame in tables.panels(found[:0]).values())
