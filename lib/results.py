@@ -196,6 +196,53 @@ def published(paper: str, table: str) -> pd.DataFrame:
     return tidy(rows)
 
 
+def published_auc(table: str) -> pd.DataFrame:
+    """A published table of detectors' AUC on MNIST (1, 8 to 12 of Yin et al. 2020) as tidy rows like those of lib.runs.auc.
+
+    variant: the ball that a detector was trained in, as "linf0.3" or "l2-2.5"; norm, eps: the one it is attacked in.
+    Raises KeyError listing the tables for any other.
+    """
+    tables = {name: body for name, body in json.loads((PAPER / "gat.json").read_text())["tables"].items()
+              if body.get("dataset") == "mnist" and body["metric"] == "auc"}
+    if table not in tables:
+        raise KeyError(f"gat.json has no AUC table {table!r} on MNIST; expected one of {', '.join(tables)}")
+    body, rows = tables[table], []
+    for row in [{"k": body.get("k")} | row for row in body["rows"]]:
+        row = {key: body[key] for key in ("norm", "eps", "steps", "step_size") if key in body} | row
+        norm, eps = row.get("attack_norm", row.get("norm")), row.get("attack_eps", row.get("eps"))
+        trained = row.get("train_norm", norm).lower()
+        starts = row.get("start", "fixed").split()[0]
+        rows.append({"dataset": "mnist", "model": "GAT", "class": row["k"], "attack": body["optimizer"], "norm": norm.lower(),
+                     "variant": f"{trained}{'-' if trained == 'l2' else ''}{row.get('train_eps', eps)}", "eps": eps,
+                     "steps": row["steps"], "step_size": row["step_size"], "metric": "auc", "value": row["value"],
+                     "restarts": 0 if starts == "fixed" else int(starts)})
+    return tidy(rows)
+
+
+def operating_points() -> dict[float, tuple[float, float]]:
+    """Published (error, accuracy) of the robust network on MNIST, by the radius of the attack (Yin et al., Figure 2b)."""
+    points = json.loads((PAPER / "gat.json").read_text())["operating_points"]
+    return {point["eps"]: (point["error"], point["accuracy"]) for point in points if point["id"].startswith("op_mnist_madry")}
+
+
+def published_distances() -> dict[str, float]:
+    """Mean L2 distances of Table 2 of Yin et al. on MNIST: "earlier" (Carlini and Wagner), by system as "linf0.3", and
+    "submission linf0.3", what the submitted version of the paper printed."""
+    table = json.loads((PAPER / "gat.json").read_text())["tables"]["2"]
+    found = {}
+    for prefix, rows in (("", table["rows"]), ("submission ", table["submission_version_values"])):
+        for row in rows:
+            name = f"{row['train_norm'].lower()}{row['train_eps']}" if "train_eps" in row else "earlier"
+            found[prefix + name] = row["value"]
+    return found
+
+
+def adaptive_attack() -> dict[str, float]:
+    """Robust accuracy on CIFAR-10 that Tramer et al. (2020) left to "integrated" and "generative" classification."""
+    found = json.loads((PAPER / "gat.json").read_text())["tramer_2020"]
+    return {name: found[name]["robust_accuracy"] for name in ("integrated", "generative")}
+
+
 def rows_from(folder: Path, summarise: Callable[[list[Record]], list[dict]]) -> pd.DataFrame:
     """The rows of an experiment, computed from all records in its folder."""
     return tidy(summarise([read_record(path) for path in sorted(folder.glob("*.npz"))]))
