@@ -6,6 +6,7 @@
 #                              re-execute every page through Snakemake, and compute what is missing; the same command resumes
 # make verify [IMAGES=n] [SEED=n]   compute stored images of the laptop profile again, and compare them with their record
 # make bench                   time ours beside the plain way and four libraries (data/results/laptop/bench.csv)
+# make reliability             bring about every fault of tests/reliability, and store the counts that the page shows
 # make environment             install what both need into .venv, and nothing else
 # make pages                   execute the committed pages in place, at their own parameters
 # make clean                   remove what was built; the environment and data/ stay
@@ -23,7 +24,7 @@ export PYTHONUTF8 := 1
 UV := $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(VENV)/bin/python
 SOURCE := $(if $(PROFILE),_build/pages,.)
 
-.PHONY: book test reproduce verify bench environment pages explore clean
+.PHONY: book test reproduce verify reliability bench environment pages explore clean
 .DELETE_ON_ERROR:
 
 book: $(VENV)/.installed
@@ -40,6 +41,9 @@ reproduce: $(VENV)/.installed-test $(VENV)/.installed-batch
 
 verify: $(VENV)/.installed
 	OMP_NUM_THREADS=1 python -m lib.runs.verify --images $(IMAGES) $(if $(SEED),--seed $(SEED))
+
+reliability: environment
+	FAULTS=data/results/laptop/reliability.csv OMP_NUM_THREADS=1 python -m pytest tests/reliability -q
 
 test: environment
 	OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadfile

@@ -23,7 +23,8 @@ from torch import Tensor
 RAW = Path(__file__).resolve().parents[1] / "data" / "raw"
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-CLASSES = {"mnist": tuple("0123456789"), "cifar10": CIFAR10}
+CLOTHES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+CLASSES = {"mnist": tuple("0123456789"), "cifar10": CIFAR10, "fashion-mnist": CLOTHES}
 
 # Official files and their MD5 sums: for MNIST those of torchvision 0.29, for CIFAR-10 that of the data set's own page.
 _MNIST, _CIFAR = "https://ossci-datasets.s3.amazonaws.com/mnist/", "https://www.cs.toronto.edu/~kriz/"
@@ -80,13 +81,23 @@ def load(name: str) -> Dataset:
     return NAMES[name]()
 
 
-def _official(name: str) -> Dataset:
-    """A set that exists as `<name>.npz` on disk, or else is downloaded to data/raw/ first."""
+def on_disk(name: str) -> Path | None:
+    """The file `<name>.npz` in the folder that $BOOK_DATA names, or in data/raw/; None where there is none."""
     folders = [Path(os.environ["BOOK_DATA"])] if os.environ.get("BOOK_DATA") else []
-    for folder in [*folders, RAW]:
-        if (folder / f"{name}.npz").exists():
-            return _read(folder / f"{name}.npz", name)
-    return _read(_download(name, RAW / f"{name}.npz"), name)
+    return next((path for folder in [*folders, RAW] if (path := folder / f"{name}.npz").exists()), None)
+
+
+def _official(name: str) -> Dataset:
+    """A set that exists on disk, or else is downloaded to data/raw/ first."""
+    return _read(on_disk(name) or _download(name, RAW / f"{name}.npz"), name)
+
+
+def _fashion() -> Dataset:
+    """Fashion-MNIST where the reader has it: it is not fetched, since no experiment of the papers needs it."""
+    if (path := on_disk("fashion-mnist")) is None:
+        raise FileNotFoundError("no fashion-mnist.npz on this machine; pages go on without it. To have it, save "
+                                f"{', '.join(ARRAYS)} as uint8 and `source` in such a file in data/raw/ or $BOOK_DATA")
+    return _read(path, "fashion-mnist")
 
 
 def _binary() -> Dataset:
@@ -134,7 +145,7 @@ def _patches() -> Dataset:
 
 
 NAMES = {"mnist": lambda: _official("mnist"), "cifar10": lambda: _official("cifar10"), "cifar-binary": _binary,
-         "digits": _digits, "patches": _patches}
+         "digits": _digits, "patches": _patches, "fashion-mnist": _fashion}
 
 
 def check_images(x: Tensor) -> None:

@@ -1,8 +1,9 @@
 """Records (per-image outcomes, the truth) and rows (one tidy value each, computed from them)."""
 
+import io
 import json
 import os
-import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ KEYS = ("experiment", "dataset", "model", "variant", "class", "attack", "norm", 
         "profile", "protocol")
 ORIGIN = ("commit", "device", "dtype", "torch", "data", "seconds")
 COLUMNS = KEYS + ORIGIN
+SUM = "crc32"                       # metric of the last line of a CSV
 NUMBERS = ("eps", "steps", "step_size", "restarts", "draws", "value", "low", "high", "n", "seed", "attack_seed", "seconds")
 
 
@@ -52,33 +54,52 @@ def atomic(path: Path):
 
 def write_record(path: Path, arrays: Mapping[str, np.ndarray], settings: Mapping) -> None:
     """Write a compressed .npz with its settings, all or nothing. Object arrays are refused (they would need pickle)."""
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
     for name, array in arrays.items():
-        if np.asarray(array).dtype.hasobject:
+        if array.dtype.hasobject:
             raise TypeError(f"record array {name!r} has dtype object; expected numbers or fixed-width text")
+    text = json.dumps(dict(settings) | {SUM: _checksum(arrays, settings)}, sort_keys=True)
     with atomic(Path(path)) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, settings=np.array(json.dumps(settings, sort_keys=True)), **arrays)
+        np.savez_compressed(file, settings=np.array(text), **arrays)
+
+
+def _checksum(arrays: Mapping[str, np.ndarray], settings: Mapping) -> int:
+    """Of names, kinds, shapes, values and settings: zip guards the values alone."""
+    found = zlib.crc32(json.dumps(dict(settings), sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        found = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), found)
+        found = zlib.crc32(np.ascontiguousarray(array).tobytes(), found)
+    return found
 
 
 def read_record(path: Path) -> Record:
-    """Read a record. A damaged file raises ValueError that names it: delete just it, and run again."""
+    """Read a record. A damaged or hostile file raises ValueError that names it: delete just it, and run again."""
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        return Record(arrays, json.loads(str(arrays.pop("settings"))), path)
-    except (zipfile.BadZipFile, EOFError, KeyError, ValueError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise ValueError(f"record {path} cannot be read ({error}); delete that file and run again: only its unit of "
-                         "work is computed anew") from error
+    with _named(path), np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+        settings = json.loads(str(arrays.pop("settings")))
+        wanted = settings.pop(SUM, None)            # None: written before there were sums
+        if wanted is not None and wanted != _checksum(arrays, settings):
+            raise ValueError("its checksum is another: it was damaged or changed")
+        return Record(arrays, settings, path)
 
 
 def read_settings(path: Path) -> dict:
     """The settings of a record, without its outcomes. Raises ValueError as `read_record` does."""
+    with _named(path), np.load(path, allow_pickle=False) as file:
+        settings = json.loads(str(file["settings"]))
+        settings.pop(SUM, None)
+        return settings
+
+
+@contextmanager
+def _named(path: Path):
+    """Whatever zip, numpy and JSON make of a damaged file (a dozen kinds of error) becomes one that says what to do."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return json.loads(str(file["settings"]))
-    except (zipfile.BadZipFile, EOFError, KeyError, ValueError) as error:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
         raise ValueError(f"record {path} cannot be read ({error}); delete that file and run again: only its unit of "
                          "work is computed anew") from error
 
@@ -96,17 +117,30 @@ def tidy(rows: Iterable[Mapping]) -> pd.DataFrame:
 
 
 def write_rows(path: Path, rows: pd.DataFrame) -> None:
-    """Write rows as CSV, all or nothing, sorted so that the same rows give the same file."""
+    """Write rows as CSV, all or nothing, sorted so that the same rows give the same file.
+
+    A last line, a row like the others, holds as `value` the checksum of all before it: metric crc32.
+    """
     keys = [k for k in KEYS if k not in ("value", "low", "high", "n")]
+    text = rows.sort_values(keys, kind="stable").to_csv(index=False, float_format="%.6g", lineterminator="\n")
     with atomic(Path(path)) as temporary:
-        rows.sort_values(keys, kind="stable").to_csv(temporary, index=False, float_format="%.6g")
+        temporary.write_bytes(text.encode() + _last_line(text.encode()))
+
+
+def _last_line(before: bytes) -> bytes:
+    cells = {"metric": SUM, "value": str(zlib.crc32(before))}
+    return (",".join(cells.get(column, "") for column in COLUMNS) + "\n").encode()
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read rows. Raises ValueError naming the file where its columns are not ours (cut off, or of another version)."""
+    """Read rows. Raises ValueError naming the file where it is damaged, cut off, edited by hand or of another version."""
     try:
-        frame = pd.read_csv(path, dtype={c: str for c in COLUMNS if c not in NUMBERS}, keep_default_na=False,
-                            na_values={c: [""] for c in NUMBERS})
+        content = Path(path).read_bytes()
+        cut = content.rstrip(b"\n").rfind(b"\n") + 1
+        frame = pd.read_csv(io.BytesIO(content[:cut]), dtype={c: str for c in COLUMNS if c not in NUMBERS},
+                            keep_default_na=False, na_values={c: [""] for c in NUMBERS})
+        if content[cut:] != _last_line(content[:cut]):
+            raise ValueError("its last line is not the checksum of the others: it was cut off or changed")
         if tuple(frame.columns) != COLUMNS:
             raise ValueError(f"columns are {list(frame.columns)}")
         return tidy(frame.to_dict("records"))
@@ -160,6 +194,53 @@ def published(paper: str, table: str) -> pd.DataFrame:
             rows += [{"dataset": dataset.replace("_", "-"), "attack": attack.lower(), "source": "white", "model": model,
                       "metric": "accuracy", "eps": eps, "value": value / 100} for attack, value in cell.items()]
     return tidy(rows)
+
+
+def published_auc(table: str) -> pd.DataFrame:
+    """A published table of detectors' AUC on MNIST (1, 8 to 12 of Yin et al. 2020) as tidy rows like those of lib.runs.auc.
+
+    variant: the ball that a detector was trained in, as "linf0.3" or "l2-2.5"; norm, eps: the one it is attacked in.
+    Raises KeyError listing the tables for any other.
+    """
+    tables = {name: body for name, body in json.loads((PAPER / "gat.json").read_text())["tables"].items()
+              if body.get("dataset") == "mnist" and body["metric"] == "auc"}
+    if table not in tables:
+        raise KeyError(f"gat.json has no AUC table {table!r} on MNIST; expected one of {', '.join(tables)}")
+    body, rows = tables[table], []
+    for row in [{"k": body.get("k")} | row for row in body["rows"]]:
+        row = {key: body[key] for key in ("norm", "eps", "steps", "step_size") if key in body} | row
+        norm, eps = row.get("attack_norm", row.get("norm")), row.get("attack_eps", row.get("eps"))
+        trained = row.get("train_norm", norm).lower()
+        starts = row.get("start", "fixed").split()[0]
+        rows.append({"dataset": "mnist", "model": "GAT", "class": row["k"], "attack": body["optimizer"], "norm": norm.lower(),
+                     "variant": f"{trained}{'-' if trained == 'l2' else ''}{row.get('train_eps', eps)}", "eps": eps,
+                     "steps": row["steps"], "step_size": row["step_size"], "metric": "auc", "value": row["value"],
+                     "restarts": 0 if starts == "fixed" else int(starts)})
+    return tidy(rows)
+
+
+def operating_points() -> dict[float, tuple[float, float]]:
+    """Published (error, accuracy) of the robust network on MNIST, by the radius of the attack (Yin et al., Figure 2b)."""
+    points = json.loads((PAPER / "gat.json").read_text())["operating_points"]
+    return {point["eps"]: (point["error"], point["accuracy"]) for point in points if point["id"].startswith("op_mnist_madry")}
+
+
+def published_distances() -> dict[str, float]:
+    """Mean L2 distances of Table 2 of Yin et al. on MNIST: "earlier" (Carlini and Wagner), by system as "linf0.3", and
+    "submission linf0.3", what the submitted version of the paper printed."""
+    table = json.loads((PAPER / "gat.json").read_text())["tables"]["2"]
+    found = {}
+    for prefix, rows in (("", table["rows"]), ("submission ", table["submission_version_values"])):
+        for row in rows:
+            name = f"{row['train_norm'].lower()}{row['train_eps']}" if "train_eps" in row else "earlier"
+            found[prefix + name] = row["value"]
+    return found
+
+
+def adaptive_attack() -> dict[str, float]:
+    """Robust accuracy on CIFAR-10 that Tramer et al. (2020) left to "integrated" and "generative" classification."""
+    found = json.loads((PAPER / "gat.json").read_text())["tramer_2020"]
+    return {name: found[name]["robust_accuracy"] for name in ("integrated", "generative")}
 
 
 def rows_from(folder: Path, summarise: Callable[[list[Record]], list[dict]]) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """Rows as sentences and small tables: what pages print. What no row holds yet is said to be missing, in words."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 
@@ -89,17 +91,16 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, key: list[str], form=per
 
     rows and published share the key columns (say attack and model) and one metric. A cell without our row says so.
     """
-    ours = rows.dropna(subset="value").set_index(key)
-    if ours.index.has_duplicates:
-        twice = ours.index[ours.index.duplicated()][0]
+    found = rows.dropna(subset="value")
+    if found.duplicated(key).any():
+        twice = tuple(found[found.duplicated(key)].iloc[0][key])
         raise ValueError(f"several rows for {twice}; select one variant and profile first")
-    lines = []
-    for printed in published.sort_values(key, kind="stable").itertuples():
-        place = tuple(getattr(printed, name) for name in key)
-        line = dict(zip(key, place)) | {"published": form(printed.value)}
-        if place in ours.index:
-            row = ours.loc[place]
-            line |= {"ours (95 %)": cell(row, form), "difference": _signed(row.value - printed.value, form),
+    ours, lines = {tuple(row[key]): row for _, row in found.iterrows()}, []
+    for printed in published.sort_values(key, kind="stable")[[*key, "value"]].to_dict("records"):
+        place = tuple(printed[name] for name in key)
+        line = dict(zip(key, place)) | {"published": form(printed["value"])}
+        if (row := ours.get(place)) is not None:
+            line |= {"ours (95 %)": cell(row, form), "difference": _signed(row.value - printed["value"], form),
                      "n": int(row.n)}
         else:
             line |= {"ours (95 %)": MISSING, "difference": "–", "n": 0}
@@ -114,6 +115,19 @@ def compared(same: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     shown = same.drop(columns=["drop", "low", "high", "n"]).map(percent).rename(columns=names)
     drop = [interval(*bounds) for bounds in same[["drop", "low", "high"]].values]
     return shown.assign(drop=drop, n=same.n.astype(int))
+
+
+def dropped(compared: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """`runs.strength.compared` as text; AUC to five digits, as printed. names: what systems are called."""
+    if compared.empty:
+        return pd.DataFrame([[MISSING]], index=[""], columns=[""])
+    form = functools.partial(number, digits=5)
+    shown = compared[["main", "other"]].map(form).rename(columns={"main": "main attack", "other": "this attack"})
+    shown["drop (95 %)"] = [interval(*map(float, ends), form) for ends in compared[["drop", "low", "high"]].values]
+    printed = compared[["printed main", "printed"]].astype(float)
+    if printed["printed"].notna().any():
+        shown["published: main"], shown["this"] = printed["printed main"].map(form), printed["printed"].map(form)
+    return shown.assign(n=compared.n.astype(int)).rename(names, level="system")
 
 
 def _signed(difference: float, form) -> str:

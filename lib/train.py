@@ -1,6 +1,7 @@
 """Training by the paper's recipe, resumable, and weights on disk."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -17,14 +18,46 @@ from lib.profiles import Training
 from lib.results import atomic
 
 
+def checksum(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
+    """CRC-32 of names, kinds, shapes, values and header: one flipped bit changes it, and so does any short burst."""
+    found = zlib.crc32(json.dumps(dict(header), sort_keys=True).encode())
+    for name, value in sorted(tensors.items()):
+        found = zlib.crc32(f"{name} {value.dtype} {tuple(value.shape)}".encode(), found)
+        found = zlib.crc32(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy(), found)
+    return f"{found:08x}"
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    with atomic(Path(path)) as temporary:
+        save_file(dict(tensors), temporary, metadata=dict(header) | {"crc32": checksum(tensors, header)})
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and header of a file of ours. Raises ValueError naming it where it is damaged, or is no such file.
+
+    Weights of before there were sums in the header have theirs in crc32.txt beside them.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+        tensors = load_file(path)
+        listed = path.with_name("crc32.txt")
+        known = dict(line.split()[::-1] for line in listed.read_text().splitlines()) if listed.exists() else {}
+        wanted = header.pop("crc32", known.get(path.name))
+        if wanted is not None and checksum(tensors, header) != wanted:
+            raise ValueError(f"checksum {checksum(tensors, header)} instead of {wanted}")
+    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete that file and train again") from error
+    return tensors, header
+
+
 def save_weights(path: Path, model: nn.Module, settings: Mapping) -> None:
     """Write float16 weights with their settings in the header, all or nothing; round the model in place to match.
 
     Rounded before any number is computed, so that tracked weights and rows belong together.
     """
     weights = {name: value.detach().half().contiguous().cpu() for name, value in model.state_dict().items()}
-    with atomic(Path(path)) as temporary:
-        save_file(weights, temporary, metadata={"settings": json.dumps(settings, sort_keys=True)})
+    _write(path, weights, {"settings": json.dumps(settings, sort_keys=True)})
     model.load_state_dict({name: value.float() for name, value in weights.items()})
 
 
@@ -34,12 +67,8 @@ def load_weights(path: Path, model: nn.Module, expected: Mapping) -> dict:
     expected: settings that must agree, for instance {"model": "GFZ"}. Raises ValueError naming the file and the first
     disagreement: a checkpoint of another model, other shapes, or a damaged file.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            settings = json.loads((file.metadata() or {}).get("settings", "{}"))
-        weights = load_file(path)
-    except (SafetensorError, json.JSONDecodeError) as error:
-        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete that file and train again") from error
+    weights, header = _read(Path(path))
+    settings = json.loads(header.get("settings", "{}"))
     for key, value in expected.items():
         if settings.get(key) != value:
             raise ValueError(f"checkpoint {path} has {key} = {settings.get(key)!r}, expected {value!r}; it belongs to "
@@ -111,18 +140,15 @@ def _save_state(path, model, optimiser, training, seed, update, history) -> None
         tensors |= {f"adam.{index}.{k}": torch.as_tensor(v).contiguous() for k, v in moments.items()}
     tensors["history"] = torch.from_numpy(history)
     header = {"training": json.dumps(asdict(training), sort_keys=True), "seed": str(seed), "update": str(update)}
-    with atomic(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata=header)
+    _write(path, tensors, header)
 
 
 def _resume(path, model, optimiser, training, seed) -> tuple[int, np.ndarray]:
     if not Path(path).exists():
         return 0, np.full(training.updates, np.nan, dtype=np.float32)
-    with safe_open(path, framework="pt") as file:
-        header = file.metadata()
+    tensors, header = _read(Path(path))
     if header["training"] != json.dumps(asdict(training), sort_keys=True) or header["seed"] != str(seed):
         raise ValueError(f"{path} belongs to another training ({header['training']}, seed {header['seed']}); delete it")
-    tensors = load_file(path)
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     state, parameters = {}, list(model.parameters())
     for key, value in tensors.items():

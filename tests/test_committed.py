@@ -10,13 +10,14 @@ from safetensors import safe_open
 from lib.metrics import correct, wilson
 from lib.models import MODELS
 from lib.results import ROOT, read_record, read_rows, rows_from, select
-from lib.runs import training
+from lib.runs import density, training
 from lib.runs.outcomes import pooled, summariser
 from lib.runs.precision import compared
 
 RESULTS = ROOT / "data" / "results"                 # not $BOOK_RESULTS: what is committed
-SUMMARISERS = {"training": training.summarise} | dict.fromkeys(("clean", "whitebox", "strong", "carlini", "precision", "samples"),
-                                                               summariser("laptop", RESULTS))
+ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples")
+SUMMARISERS = ({"training": training.summarise, "density": density.summarise}
+               | dict.fromkeys(ATTACKED, summariser("laptop", RESULTS)))
 
 
 @pytest.mark.parametrize("experiment", SUMMARISERS)

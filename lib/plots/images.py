@@ -16,7 +16,8 @@ def grid(images, rows: list[str], columns: list[str], captions=None, flagged=Non
     if not len(rows) or not len(columns):
         return blank("no images are stored yet")
     side = min(0.78, 5.7 / len(columns))
-    tall, wide = side + (0.21 if captions is not None else 0.04), max(2.4, 0.72 + len(columns) * (side + 0.04))
+    room = max(0.72, 0.09 * max(len(line) for name in rows for line in name.split("\n")))       # for the names on the left
+    tall, wide = side + (0.21 if captions is not None else 0.04), max(2.4, room + len(columns) * (side + 0.04))
     figure = Plate(figsize=(wide, len(rows) * tall + 0.42 + (0.3 if title else 0)), layout="constrained")
     figure.dots, figure.colours = 62, 40        # enough for 28 grey pixels across: many images make a heavy page
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.01, hspace=0.01)
@@ -42,6 +43,7 @@ def place(axis, image, framed: bool) -> None:
     for spine in axis.spines.values():
         spine.set(visible=True, color="#c4412f" if framed else FAINT, linewidth=2.6 if framed else 0.5)
     if image is None:
+        axis.set_box_aspect(1)
         axis.text(0.5, 0.5, "–", transform=axis.transAxes, ha="center", va="center", color=INK)
         return
     image = np.asarray(image)

@@ -35,7 +35,8 @@ LOOKS = {  # colour, marker, line style
     "ordinary-long": ("#94907f", "8", "-."),
 }
 NAMES = {"fgsm": "FGSM", "pgd": "PGD", "mim": "MIM", "cw": "CW", "clean": "clean", "marginal": "marginal",
-         "logit": "logit", "kl": "KL", "tv": "TV", "all": "all together", "joint": "any detector", "strong": "strong"}
+         "logit": "logit", "kl": "KL", "tv": "TV", "all": "all together", "joint": "any detector", "strong": "strong",
+         "linf0.3": "l∞ 0.3", "linf0.5": "l∞ 0.5", "l2-2.5": "l2 2.5", "l2-5.0": "l2 5.0"}
 RC = {
     **sns.axes_style("ticks"),
     **sns.plotting_context("paper", font_scale=1.2),

@@ -16,9 +16,9 @@ from lib.attacks import (Linf, adam_pgd, aligned, best_by, best_wrong_detector, 
                          detector_margin, margin, switching)
 from lib.profiles import DETECTORS, SYSTEMS
 from lib.profiles import profile as profile_of
-from lib.runs import reject, units
+from lib.runs import reject, systems, units
 from lib.runs.heads import split
-from lib.runs.systems import InBfloat16, System, classifier, read
+from lib.runs.systems import InBfloat16, read
 from lib.runs.training import dataset_of
 
 BATCH, STEP_SIZE, THUMBS = 100, 0.01, 4
@@ -90,12 +90,14 @@ def attack_batch(nets: Nets, name: str, x: Tensor, y: Tensor, eps: float, steps:
     return chosen
 
 
-def compute(system: str, name: str, eps: float, best: bool, n: int, profile: str, seed: int, results: Path | None,
+def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: int, profile: str, seed: int,
             device: torch.device):
     """The record of one unit: what every network says of the first n test images, attacked. name "clean": not attacked;
-    "validation": likewise, the training images kept from the detectors, on which thresholds are fitted."""
-    loaded, dataset = System.load(system, profile, seed, device, results), dataset_of(profile)
-    exact = {"f": loaded.f, "heads": loaded.heads, "madry": classifier("Madry", profile, 0, device, results)}
+    "validation": likewise, the training images kept from the detectors, on which thresholds are fitted.
+
+    load(system, device): the `Nets` in float32; they decide, and attacks get faster copies.
+    """
+    exact, dataset = load(system, device), dataset_of(profile)
     part = split(profile)[1] if name == "validation" else dataset.test
     index = list(range(min(n, len(part))))
     x, y = part.images(index), part.labels(index)
@@ -123,7 +125,7 @@ def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
     wanted += [(name, eps, True, sizes["single"]) for name in HARDEST]
     if profile != "smoke":
         wanted += [(name, round(eps + 0.1, 3), False, sizes["single"]) for name in HARDEST]
-    natural = 400 if profile == "smoke" else 10_000
+    natural = 100 if profile == "smoke" else 10_000
     return [("clean", 0.0, False, natural), ("validation", 0.0, False, natural), *wanted]
 
 
@@ -137,8 +139,9 @@ def detection(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
               fresh: bool = False, only: str | None = None):
     """Rows of the reject curves at fixed shares of rejected natural images, for every system and attack."""
     profile_of(profile)
+    load = systems.networks(profile, seed, results)       # as many units ask for the same twelve networks
     todo = [units.Unit(unit_name(system, name, eps, best, seed),
-                       lambda device, job=(system, name, eps, best, n): compute(*job, profile, seed, results, device))
+                       lambda device, job=(system, name, eps, best, n): compute(load, *job, profile, seed, device))
             for system, classes in DETECTORS[profile].systems.items()
             if SYSTEMS[system].norm == "linf" and len(classes) == 10 for name, eps, best, n in plan(profile, system)]
     return units.ensure("detection", todo, reject.summarise, profile=profile, device=device, results=results,

@@ -1,5 +1,7 @@
 """How far an image must move until the generative system accepts it as another class (Yin et al. 2020, Table 2)."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import torch
 from lib.attacks import best_wrong_detector, smallest_change
 from lib.detectors.one_vs_rest import Reject
 from lib.metrics import mean_interval, wilson
-from lib.models import stream
+from lib.models import Heads, stream
 from lib.profiles import DETECTORS, SYSTEMS
 from lib.profiles import profile as profile_of
 from lib.results import COLUMNS, Record
@@ -38,27 +40,30 @@ class Protocol:
 
 
 def protocols(profile: str) -> dict[Protocol, int]:
-    """The published inner optimiser, then ours with smaller steps and every iterate looked at; images for each."""
+    """The published inner optimiser, then smaller steps, then every iterate looked at as well; images for each."""
     if profile == "smoke":
-        return {Protocol(aim, 2, 2, 0.1, best): 4 for aim in ("random", "untargeted") for best in (False, True)}
+        return {Protocol(aim, 2, 2, step, best): 4 for aim in ("random", "untargeted")
+                for step, best in ((1.0, False), (0.1, False), (0.1, True))}
     rounds, steps = (20, 1000) if profile == "paper" else (10, 200)
     sizes = DETECTORS[profile].attacked_images
     return {Protocol(aim, rounds, steps, step, best): sizes["distortion" if aim == "random" else "untargeted"]
-            for aim in ("random", "untargeted") for step, best in ((1.0, False), (0.1, True))}
+            for aim in ("random", "untargeted") for step, best in ((1.0, False), (0.1, False), (0.1, True))}
 
 
-def threshold(system: str, profile: str, seed: int, device: torch.device, results: Path | None) -> float:
+def threshold(heads: Heads, profile: str, device: torch.device) -> float:
     """The largest logit that 95 % of validation images reach (the paper fits it on test images)."""
-    held, heads = split(profile)[1], trained_heads(system, profile, seed, device, results)
+    held = split(profile)[1]
     scores = read(heads, held.images(list(range(min(FIT_IMAGES, len(held))))), device).max(1)
     return Reject.fit(scores, 1 - NATURAL).threshold
 
 
-def compute(system: str, protocol: Protocol, n: int, profile: str, seed: int, results: Path | None,
-            device: torch.device):
-    """The record of one unit: for each of the first n test images, the distance and what the system says there."""
-    heads, dataset = trained_heads(system, profile, seed, device, results), dataset_of(profile)
-    fast, accept = InBfloat16(heads), threshold(system, profile, seed, device, results)
+def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: str, seed: int, device: torch.device):
+    """The record of one unit: for each of the first n test images, the distance and what the system says there.
+
+    fitted(system, device): its detectors and the threshold of `threshold`.
+    """
+    (heads, accept), dataset = fitted(system, device), dataset_of(profile)
+    fast = InBfloat16(heads)
     index = list(range(n))
     x, y = dataset.test.images(index).to(device), dataset.test.labels(index).to(device)
     draws = [int(stream("distortion/target", seed, i).integers(len(dataset.classes) - 1)) for i in index]
@@ -104,8 +109,14 @@ def distortion(profile: str = "laptop", seed: int = 0, device: str = "auto", res
                fresh: bool = False, only: str | None = None):
     """Rows of the mean L2 distortion under both aims and both ways of looking, for every whole system."""
     profile_of(profile)
+
+    @functools.cache
+    def fitted(system, device):
+        heads = trained_heads(system, profile, seed, device, results)
+        return heads, threshold(heads, profile, device)
+
     todo = [units.Unit(f"GAT_{system}_{p.aim}_{p.steps}x{p.step_size:g}{'_best' if p.best else ''}_seed{seed}",
-                       lambda device, job=(system, p, n): compute(*job, profile, seed, results, device))
+                       lambda device, job=(system, p, n): compute(fitted, *job, profile, seed, device))
             for system, classes in DETECTORS[profile].systems.items()
             if SYSTEMS[system].norm == "linf" and len(classes) == 10 for p, n in protocols(profile).items()]
     return units.ensure("distortion", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,

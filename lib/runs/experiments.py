@@ -23,6 +23,7 @@ AFTER = {                   # a unit waits for those units of these experiments 
     "auc": ("heads",),
     "detection": ("heads",),
     "distortion": ("heads",),
+    "strangers": ("heads",),
 }
 
 

@@ -38,16 +38,21 @@ def spot_check(models, profile: str, seed: int, device: str, images: int = 4, re
 
     Log joints must agree to 0.05 nats and one in a thousand: other machines add in another order.
     """
-    checked, wrong = [], []
+    pairs = {}
     for name in models:
         path = clean_path(name, profile, seed, results)
         if path.exists() and checkpoint(name, profile, seed, results=results).exists():
             victim = Victim.load(name, profile, seed, units.device_of(device), results)
             index, x, _, _ = first_images(victim.profile, 0, images)
-            again, stored = victim.predict(x, index, "clean/test")[0], read_record(path)["test_log_joint"][:images]
-            (checked if np.allclose(again, stored, rtol=1e-3, atol=0.05) else wrong).append(name)
+            pairs[name] = victim.predict(x, index, "clean/test")[0], read_record(path)["test_log_joint"][:images]
+    return agreement(pairs, images)
+
+
+def agreement(pairs: dict[str, tuple[np.ndarray, np.ndarray]], images: int) -> str:
+    """The line of a spot check. pairs: name -> (computed again, stored), in nats or logits; none: nothing could be done."""
+    wrong = [name for name, (again, stored) in pairs.items() if not np.allclose(again, stored, rtol=1e-3, atol=0.05)]
     if wrong:
         return f"Recomputed predictions DIFFER from the record: {', '.join(wrong)}."
-    if not checked:
+    if not pairs:
         return "Nothing to recompute: there are no weights with a record yet."
-    return f"{images} images recomputed, in agreement with their record: {', '.join(checked)}."
+    return f"{images} images recomputed, in agreement with their record: {', '.join(pairs)}."

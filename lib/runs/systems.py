@@ -1,5 +1,6 @@
 """What is attacked in the second paper: the classifier f, the detectors beside it, and Madry's network."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,26 +64,14 @@ class InBfloat16:
             return self.net.picked(x, index)
 
 
-@dataclass(frozen=True)
-class System:
-    """The detectors of one name and seed beside f. `f` and `heads` decide in float32; attacks get `fast` versions."""
-
-    f: ConvNet
-    heads: Heads
-    device: torch.device
-
-    @classmethod
-    def load(cls, name: str, profile: str, seed: int, device: torch.device, results: Path | None = None) -> "System":
-        f = classifier("f", profile, 0, device, results)
-        return cls(f, trained_heads(name, profile, seed, device, results), device)
-
-    @property
-    def fast_f(self) -> InBfloat16:
-        return InBfloat16(self.f)
-
-    @property
-    def fast_heads(self) -> InBfloat16:
-        return InBfloat16(self.heads)
+def networks(profile: str, seed: int, results: Path | None = None) -> Callable[[str, torch.device], dict]:
+    """A loader: load(system, device) gives {"f", "heads", "madry"} in float32, reading each file once for all its calls."""
+    @functools.cache
+    def load(system: str, device: torch.device) -> dict[str, ConvNet | Heads]:
+        return {"f": classifier("f", profile, 0, device, results),
+                "heads": trained_heads(system, profile, seed, device, results),
+                "madry": classifier("Madry", profile, 0, device, results)}
+    return load
 
 
 @torch.no_grad()

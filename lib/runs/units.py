@@ -131,6 +131,8 @@ def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
     with locked(path):
         if path.exists() and not fresh:
             return                                  # another process finished it while this one waited
+        for left in path.parent.glob(f".{path.name}.*.tmp"):
+            left.unlink()                           # by a process that was killed: whoever writes has this lock
         start = time.perf_counter()
         arrays, settings = unit.compute(device)
         settings = {"unit": unit.name} | settings | origin(device, settings.get("dtype", "float32"),

@@ -1,0 +1,163 @@
+"""What the reject option of one-against-the-rest detectors costs and brings: curves, distances, scores, AUC by class.
+
+Functions take arrays and rows and return a Figure; nothing there yet gives a strip that says so.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MultipleLocator, PercentFormatter
+
+from lib.plots.palette import FAINT, GROUND, INK, NAMES, Plate, blank, look, styled
+
+WORST = "worst of all"
+SHADES = ("#1d6fb8", "#e58a1f", "#2f8f5b", "#7d1d3f", "#35a3b8", "#8a6d3b", "#6a51a3", "#c4412f")
+STYLES = ("-", "--", ":", "-.")
+
+
+@styled
+def reject_curves(panels: dict, published: dict | None = None, y: str = "accepted", bottom: float = 0.9,
+                  reach: float | None = None) -> Figure:
+    """Reject curves, one panel each, sharing their axes and one legend.
+
+    panels: title -> {label: Curve}, a curve of `lib.detectors.one_vs_rest` (fields accepted, accuracy and error); labels
+    keep their colour over all panels, and the worst case is black. y: "accepted" or "accuracy", drawn from `bottom` up
+    over the error, which runs to `reach` (default: to the largest that is drawn). published: title -> {label:
+    (error, accuracy)}, drawn as rings.
+    """
+    labels = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    if not labels:
+        return blank("no rows yet for these attacks")
+    paint = {name: (SHADES[i % len(SHADES)], STYLES[i % len(STYLES)]) for i, name in enumerate(n for n in labels if n != WORST)}
+    paint[WORST] = (INK, "-")
+    lines = -(-len(labels) // 3)
+    figure = Plate(figsize=(6.4, 3.1 + 0.24 * lines), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    for axis, (title, curves) in zip(axes, panels.items()):
+        for name, curve in curves.items():
+            color, style = paint[name]
+            axis.plot(curve.error, getattr(curve, y), color=color, linestyle=style, zorder=4 if name == WORST else 3,
+                      linewidth=2.6 if name == WORST else 1.8)
+        rings(axis, (published or {}).get(title, {}))
+        axis.set(title=title, xlabel="error", ylim=(bottom, 1.002))
+        axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axis.grid(True, axis="both")
+    right = reach or max(c.error[getattr(c, y) >= bottom].max(initial=0) for curves in panels.values() for c in curves.values())
+    axes[0].yaxis.set_major_locator(MultipleLocator(0.02 if bottom >= 0.9 else 0.05))
+    axes[0].set(ylabel={"accepted": "natural images accepted", "accuracy": "accuracy"}[y],
+                xlim=(-0.02 * max(right, 0.02), 1.04 * max(right, 0.02)))
+    figure.legend(handles=[Line2D([], [], color=paint[name][0], linestyle=paint[name][1], linewidth=2.2, label=name)
+                           for name in labels], loc="outside lower center", ncols=3 if len(labels) > 4 else 2, fontsize=9.5)
+    return figure
+
+
+def rings(axis, points: dict) -> None:
+    """Published operating points as hollow marks with their names."""
+    for name, (error, value) in points.items():
+        axis.plot(error, value, marker="o", markersize=10, markerfacecolor="none", markeredgecolor=INK,
+                  markeredgewidth=1.4, linestyle="none", zorder=5)
+        axis.annotate(name, (error, value), xytext=(0, -13), textcoords="offset points", ha="center", va="top", fontsize=9)
+
+
+def upright(axis, marks: dict[str, float]) -> None:
+    """At most two dotted lines with their names above, the smaller value's to its left, so that they do not meet."""
+    for (name, value), side in zip(sorted(marks.items(), key=lambda mark: mark[1]), ("right", "left")):
+        axis.axvline(value, color=INK, linestyle=(0, (1, 2)), linewidth=1.2)
+        axis.text(value, 1.02, f" {name} ", ha=side, va="bottom", fontsize=9.5, transform=axis.get_xaxis_transform())
+
+
+@styled
+def distances(cases: dict, marks: dict | None = None) -> Figure:
+    """Share of images that have moved into another class by an L2 distance: a step line each, over all images.
+
+    cases: label -> (distance, success) image by image; a line ends below 1 where some images never got there.
+    marks: label -> published mean distance (at most two), drawn upright.
+    """
+    if not cases:
+        return blank("no rows yet for distortion")
+    figure = Plate(figsize=(6.4, 3.5 + 0.2 * (len(cases) // 2)), layout="constrained")
+    axis = figure.subplots()
+    far = max(max((l2[ok].max(initial=1) for l2, ok in cases.values())), *(marks or {"": 0}).values()) * 1.06
+    for i, (name, (l2, ok)) in enumerate(cases.items()):
+        reached = np.sort(l2[ok])
+        share = np.arange(1, len(reached) + 1) / len(l2)
+        axis.step([0, *reached, far], [0, *share, share[-1] if len(share) else 0], where="post", label=name,
+                  color=SHADES[i % len(SHADES)], linestyle=STYLES[i % len(STYLES)])
+    upright(axis, marks or {})
+    axis.set(xlabel="L2 distance, pixels in [0, 1]", ylabel="images moved", xlim=(0, far), ylim=(0, 1))
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9.5)
+    return figure
+
+
+@styled
+def winning_logits(cases: dict, title: str = "") -> Figure:
+    """Histograms of winning logits, a panel a system: natural images (filled) and misread attacked ones (outlined).
+
+    cases: system -> (natural, attacked). The dotted line is the 5 % quantile of the natural ones.
+    """
+    if not cases:
+        return blank("no rows yet for these attacks")
+    figure = Plate(figsize=(6.4, 2.9), layout="constrained")
+    for axis, (name, (natural, attacked)) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases.items()):
+        both = np.concatenate([natural, attacked])
+        bins = np.linspace(both.min(), both.max() + 1e-6, 31)
+        axis.hist(natural, bins, weights=np.full(len(natural), 1 / len(natural)), color=FAINT, alpha=0.55, label="natural")
+        axis.hist(attacked, bins, weights=np.full(len(attacked), 1 / max(1, len(attacked))), histtype="step", linewidth=2,
+                  color=look(name)["color"], label="attacked, misread")
+        axis.axvline(np.quantile(natural, 0.05), color=INK, linestyle=(0, (1, 2)), linewidth=1.2)
+        axis.set(title=name, xlabel="winning logit")
+        axis.yaxis.set_major_formatter(PercentFormatter(1))
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), fontsize=9.5)
+    return figure
+
+
+@styled
+def auc_by_class(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
+    """AUC of each detector with its 95 % interval, and the printed number as a ring: a panel for each system (`variant`).
+
+    rows, published: columns variant, class, value; rows also low and high.
+    """
+    systems = list(dict.fromkeys(rows.variant))
+    if not systems:
+        return blank("no rows yet for the AUC of detectors")
+    paint = look("GAT")
+    figure = Plate(figsize=(6.4, 3.3), layout="constrained")
+    for axis, system in zip(figure.subplots(1, len(systems), squeeze=False, sharey=True)[0], systems):
+        found = rows[rows.variant == system]
+        axis.hlines(found["class"].astype(int), found.low, found.high, color=paint["color"], linewidth=2.4, alpha=0.5)
+        axis.plot(found.value, found["class"].astype(int), **paint | {"linestyle": "none", "label": "ours (95 %)"})
+        if published is not None and len(there := published[published.variant == system]):
+            axis.plot(there.value, there["class"].astype(int), marker="o", markersize=11, markerfacecolor="none",
+                      markeredgecolor=INK, markeredgewidth=1.3, linestyle="none", label="published")
+        axis.set(title=NAMES.get(system, system), xlabel="AUC under attack", yticks=range(10), ylim=(9.6, -0.6))
+        axis.set_xlim(right=1.0005)
+        axis.locator_params(axis="x", nbins=4)
+        axis.grid(True, axis="both")
+    axis.figure.axes[0].set_ylabel("detector of class")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def logit_ranges(kinds: dict, thresholds: dict[str, float]) -> Figure:
+    """From the 5 % to the 95 % quantile of the largest detector logit, with its median, a line for each kind of image.
+
+    kinds: name -> logits. thresholds: label -> logit (at most two), drawn upright.
+    """
+    if not kinds:
+        return blank("no rows yet for strangers")
+    figure = Plate(figsize=(6.4, 1.2 + 0.36 * len(kinds)), layout="constrained")
+    axis, places = figure.subplots(), range(len(kinds))[::-1]
+    for place, (name, logits) in zip(places, kinds.items()):
+        low, middle, high = np.quantile(logits, [0.05, 0.5, 0.95])
+        color = look("GAT-generative")["color"] if place == places[0] else INK
+        axis.plot([low, high], [place, place], color=color, linewidth=5, alpha=0.45, solid_capstyle="butt")
+        axis.plot([middle], [place], marker="|", markersize=13, markeredgewidth=2.4, color=color)
+        axis.plot([logits.max()], [place], marker="o", markersize=4, color=color, markeredgecolor=GROUND)
+    upright(axis, thresholds)
+    axis.set(yticks=places, yticklabels=list(kinds), xlabel="largest detector logit", ylim=(-0.6, len(kinds) - 0.4))
+    axis.grid(True, axis="x")
+    return figure

@@ -1,0 +1,102 @@
+"""What the page on distances reads from the records of lib.runs.distortion: by aim, and by how the way was searched."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib.metrics import mean_interval
+from lib.results import RESULTS, Record, read_record
+from lib.runs.training import dataset_of
+
+PUBLISHED, SMALLER, BEST = "as published", "smaller steps", "smaller steps, best iterate"
+SEARCHES = (PUBLISHED, SMALLER, BEST)
+AIMS = ("random", "untargeted")
+LONG = 1.0          # Adam's rate in the authors' script, in pixels
+
+
+def search(rows: pd.DataFrame) -> pd.Series:
+    """How the way was searched, one of SEARCHES for each row of lib.runs.distortion."""
+    words = [_search(step, protocol) for step, protocol in zip(rows.step_size, rows.protocol)]
+    return pd.Series(words, rows.index, dtype=object, name="search")
+
+
+def _search(step_size: float, protocol: str) -> str:
+    if protocol == "strong":
+        return BEST
+    return PUBLISHED if step_size >= LONG else SMALLER
+
+
+def records(system: str, profile: str, seed: int, results: Path | None = None) -> dict[tuple[str, str], Record]:
+    """What is stored of a system, by aim and search, in the order of AIMS and SEARCHES."""
+    folder = Path(results or RESULTS) / profile / "distortion"
+    found = [read_record(path) for path in folder.glob(f"GAT_{system}_*_seed{seed}.npz")]
+    keyed = {(r.settings["loss"], _search(r.settings["step_size"], r.settings["protocol"])): r for r in found}
+    return {(aim, how): keyed[aim, how] for aim in AIMS for how in SEARCHES if (aim, how) in keyed}
+
+
+def distances(system: str, profile: str, seed: int, results: Path | None = None) -> dict[str, tuple]:
+    """For `plots.distances`: "random aim, as published" -> (L2 image by image, whether the image got there)."""
+    found = records(system, profile, seed, results)
+    return {f"{name(aim)}, {how}": (record["l2"], record["success"]) for (aim, how), record in found.items()}
+
+
+def name(aim: str) -> str:
+    """An aim in words."""
+    return {"random": "random aim", "untargeted": "no aim"}[aim]
+
+
+def changes(system: str, profile: str, seed: int, results: Path | None = None) -> pd.DataFrame:
+    """How much shorter the way gets by a change of search, a line for each pair of searches of one aim that are stored.
+
+    Columns: shorter (mean over images on which both succeed, in L2), low, high (95 %, paired), n (such images).
+    """
+    found, lines = records(system, profile, seed, results), {}
+    for aim in AIMS:
+        for before, after, change in ((PUBLISHED, SMALLER, "a tenth of the step"), (SMALLER, BEST, "every iterate looked at"),
+                                      (PUBLISHED, BEST, "both")):
+            if (aim, before) in found and (aim, after) in found:
+                a, b = found[aim, before], found[aim, after]
+                n = min(len(a["l2"]), len(b["l2"]))
+                both = a["success"][:n] & b["success"][:n]
+                shorter, low, high = mean_interval((a["l2"][:n] - b["l2"][:n])[both].astype(float))
+                lines[name(aim), change] = {"shorter": shorter, "low": low, "high": high, "n": int(both.sum())}
+    return pd.DataFrame(lines).T.rename_axis(["aim", "change"]).astype({"n": int}) if lines else pd.DataFrame()
+
+
+def pictures(system: str, profile: str, seed: int, results: Path | None = None) -> dict:
+    """Arguments of `plots.grid`: the first test images and the closest accepted ones, a row for each aim and search.
+
+    The caption is what the generative system reads there, and the distance; an image that never got there is left out.
+    """
+    found = records(system, profile, seed, results)
+    if not found:
+        return {"images": [], "rows": [], "columns": []}
+    count = min(len(record["thumbs"]) for record in found.values())
+    test = dataset_of(profile).test
+    images, captions = [list(test.images(slice(0, count))[:, 0].numpy())], [[""] * count]
+    for record in found.values():
+        ok, read = record["success"][:count], record["heads"].argmax(1)
+        images.append([record["thumbs"][i, 0] if ok[i] else None for i in range(count)])
+        captions.append([f"{read[i]}, {record['l2'][i]:.2f}" if ok[i] else "" for i in range(count)])
+    return {"images": images, "rows": ["test image", *(f"{name(aim)}, {how}".replace(", ", ",\n") for aim, how in found)],
+            "columns": [f"a {int(label)}" for label in test.labels(slice(0, count))], "captions": captions}
+
+
+def spot_check(system: str, profile: str, seed: int, results: Path | None = None) -> str:
+    """Whether the stored pictures lie as far from their test images as the record says, in a sentence.
+
+    Pictures are rounded to 256 levels, each pixel by at most 1/510: the distance may differ by the length of that.
+    """
+    found, wrong = records(system, profile, seed, results), []
+    for (aim, how), record in found.items():
+        thumbs = record["thumbs"].astype(np.float64) / 255
+        clean = dataset_of(profile).test.images(slice(0, len(thumbs))).numpy().astype(np.float64)
+        again = np.sqrt(((thumbs - clean) ** 2).sum((1, 2, 3)))
+        far = np.abs(again - record["l2"][:len(thumbs)])
+        wrong += [f"{name(aim)}, {how}"] if (far > np.sqrt(clean[0].size) / 510 + 1e-4).any() else []
+    if not found:
+        return "Nothing to compare: there are no records yet."
+    if wrong:
+        return f"Stored pictures DIFFER from the record: {'; '.join(wrong)}."
+    return f"Stored pictures of {len(found)} records lie as far from their test images as their records say."

@@ -1,0 +1,112 @@
+"""What further attacks take off the AUC of the main test, compared on the same images (Yin et al. 2020, Tables 1, 8, 10)."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import metrics
+from lib.profiles import DETECTORS, SYSTEMS
+from lib.results import RESULTS, Record, published_auc, read_record, select
+from lib.runs.auc import Test, main_test
+from lib.runs.heads import trained_heads, variant_of
+from lib.runs.reading import agreement
+from lib.runs.systems import read
+from lib.runs.training import checkpoint, dataset_of
+from lib.runs.units import device_of
+
+PRINTED = {"longer": "1", "normgrad": "8", "restarts": "10"}    # kind -> table that prints the test
+
+
+def test_of(record: Record) -> Test:
+    """The attack of a record of lib.runs.auc."""
+    s = record.settings
+    return Test(s["norm"], s["eps"], s["steps"], s["step_size"], s["attack"], s["restarts"])
+
+
+def kind_of(test: Test, system: str, profile: str) -> str:
+    """How a test differs from the main one: "main", "longer", "normgrad", "restarts", "other ball" or "step size"."""
+    main = main_test(system, profile)
+    if test == main:
+        return "main"
+    if (test.norm, test.eps) != (main.norm, main.eps):
+        return "other ball"
+    if test.restarts:
+        return "restarts"
+    if test.optimiser != main.optimiser:
+        return test.optimiser
+    return "longer" if test.steps > main.steps else "step size"
+
+
+def with_kinds(rows: pd.DataFrame) -> pd.DataFrame:
+    """AUC rows with two more columns: kind (`kind_of`), and ball, the system whose training ball is attacked in."""
+    rows = select(rows, metric="auc")
+    tests = [Test(r.norm, r.eps, int(r.steps), r.step_size, r.attack, int(r.restarts)) for r in rows.itertuples()]
+    kinds = [kind_of(test, r.variant, r.profile) for test, r in zip(tests, rows.itertuples())]
+    balls = {(inner.norm, inner.eps): name for name, inner in SYSTEMS.items()}
+    return rows.assign(kind=kinds, ball=[balls.get((test.norm, test.eps), "") for test in tests])
+
+
+def records(profile: str, seed: int, results: Path | None = None) -> dict[tuple[str, str], dict[Test, Record]]:
+    """All tests that are stored, by system and class."""
+    found = {}
+    for path in sorted((Path(results or RESULTS) / profile / "auc").glob(f"*_seed{seed}.npz")):
+        record = read_record(path)
+        found.setdefault((record.settings["variant"], str(record.settings["class"])), {})[test_of(record)] = record
+    return found
+
+
+def change(main: Record, other: Record) -> dict[str, float]:
+    """AUC of the main test and of another on the negatives that both attacked, and how much the other takes off.
+
+    low, high: 95 % over those negatives, paired; the positives are the same on both sides. n: negatives.
+    """
+    shared = np.intersect1d(main["index"], other["index"])
+    if not len(shared):
+        raise ValueError("the two tests share no image; expected both to start with the same ones")
+    natural = np.sort(other["natural"])
+
+    def beaten(record):                                     # share of positives above each negative, ties by half
+        logits = record["attacked"][np.isin(record["index"], shared)]
+        above = len(natural) - np.searchsorted(natural, logits, "right")
+        return (above + (np.searchsorted(natural, logits, "right") - np.searchsorted(natural, logits, "left")) / 2) / len(natural)
+
+    before, after = beaten(main), beaten(other)
+    drop, low, high = metrics.paired_difference(before, after)
+    return {"main": before.mean(), "other": after.mean(), "drop": drop, "low": low, "high": high, "n": len(shared)}
+
+
+def compared(kind: str, profile: str, seed: int, results: Path | None = None) -> pd.DataFrame:
+    """One line for each stored test of a kind: system, class, attack; columns of `change`, and the published AUC of the
+    main attack and of this one where they are printed (NaN else; restarts are matched whatever their number)."""
+    lines = {}
+    for (system, k), tests in records(profile, seed, results).items():
+        main = main_test(system, profile)
+        for test, record in tests.items():
+            if main in tests and kind_of(test, system, profile) == kind:
+                lines[system, k, f"{test.steps} × {test.step_size:g}"] = change(tests[main], record) | {
+                    "printed main": printed(PRINTED.get(kind), system, k, main, False),
+                    "printed": printed(PRINTED.get(kind), system, k, test, test.restarts > 0)}
+    return pd.DataFrame(lines).T.rename_axis(["system", "class", "steps"]) if lines else pd.DataFrame()
+
+
+def printed(table: str | None, system: str, k: str, test: Test, restarted: bool) -> float:
+    """The published AUC of a test on a detector, NaN where the table has none."""
+    if table is None:
+        return np.nan
+    rows = select(published_auc(table), variant=system, steps=test.steps, step_size=test.step_size, **{"class": k})
+    rows = rows[(rows.restarts > 0) == restarted]
+    return float(rows.value.iloc[0]) if len(rows) else np.nan
+
+
+def spot_check(system: str, profile: str, seed: int, device: str, classes=(0, 9), images: int = 4,
+               results: Path | None = None) -> str:
+    """Detectors read the first test images of their class again: one line says if the logits agree with the record."""
+    pairs, stored, test = {}, records(profile, seed, results), dataset_of(profile).test
+    for k in [k for k in classes if k in DETECTORS[profile].systems.get(system, ())]:
+        tests = stored.get((system, str(k)), {})
+        if tests and checkpoint("GAT", profile, seed, variant_of(system, k), results).exists():
+            heads = trained_heads(system, profile, seed, device_of(device), results, classes=(k,))
+            x = test.images((test.y == k).nonzero()[:images, 0])
+            pairs[f"detector {k}"] = read(heads, x, device_of(device))[:, 0], next(iter(tests.values()))["natural"][:images]
+    return agreement(pairs, images)

@@ -1,0 +1,113 @@
+"""Tests of single detectors: where negatives go, what random starts add, and that rows follow from records."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from lib.profiles import DETECTORS
+from lib.results import Record, published_auc, read_record, read_rows, rows_from
+from lib.runs import auc, strength
+from lib.runs.heads import ball, fresh
+from lib.runs.training import dataset_of
+
+TESTS = [auc.Test(norm, eps, 3, step, optimiser) for norm, eps, step in (("linf", 0.1, 0.05), ("l2", 0.5, 0.2))
+         for optimiser in ("adam", "normgrad")]
+
+
+@pytest.fixture(scope="module")
+def heads():
+    return fresh((3,), 0, (1, 28, 28)).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def x():
+    return dataset_of("smoke").test.images(slice(0, 4))
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda test: test.name)
+def test_negatives_move_inside_the_ball_to_where_the_detector_likes_them_better(heads, x, test):
+    moved = auc.attacked(heads, x, 0, test, [0, 1, 2, 3], seed=0)
+    delta = (moved - x).flatten(1)
+    assert (delta.norm(p=torch.inf if test.norm == "linf" else 2, dim=1) <= test.eps + 1e-5).all()
+    assert moved.min() >= 0 and moved.max() <= 1
+    assert (heads(moved) > heads(x)).all()
+
+
+def test_of_random_starts_the_largest_logit_of_each_image_counts(heads, x):
+    few, many = (heads(auc.attacked(heads, x, 0, auc.Test("linf", 0.1, 2, 0.02, restarts=n), [0, 1, 2, 3], 0)) for n in (1, 4))
+    assert (many >= few).all() and (many > few).any()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_random_start_is_in_the_ball_and_depends_on_seed_image_and_restart(x, norm):
+    test = auc.Test(norm, 0.4, 2, 0.1, restarts=2)
+    start = auc.random_start(x, test, [0, 1, 2, 3], 0, 0)
+    assert torch.allclose(ball(norm, 0.4).project(start), start, atol=1e-6)
+    assert torch.equal(start[1:2], auc.random_start(x[1:2], test, [1], 0, 0))
+    for images, seed, restart in (([4, 5, 6, 7], 0, 0), ([0, 1, 2, 3], 1, 0), ([0, 1, 2, 3], 0, 1)):
+        assert not torch.equal(start, auc.random_start(x, test, images, seed, restart))
+
+
+def test_the_first_two_detectors_get_every_test_and_the_others_the_main_one():
+    for profile in DETECTORS:
+        main = auc.main_test("l2-5.0", profile)
+        assert list(auc.tests(profile, "l2-5.0", 5)) == [main]
+        kinds = [strength.kind_of(test, "l2-5.0", profile) for test in auc.tests(profile, "l2-5.0", 0)]
+        assert kinds[0] == "main" and (profile == "smoke" or set(kinds) == {
+            "main", "longer", "normgrad", "restarts", "step size", "other ball"})
+
+
+@pytest.mark.parametrize("table, count", [("1", 16), ("8", 16), ("9", 32), ("10", 4), ("11", 10), ("12", 10)])
+def test_published_tables_are_read_in_the_form_of_our_rows(table, count):
+    rows = published_auc(table)
+    assert len(rows) == count and set(rows.variant) <= set(strength.SYSTEMS)
+    kinds = {strength.kind_of(auc.Test(r.norm, r.eps, int(r.steps), r.step_size, r.attack, int(r.restarts)), r.variant, "paper")
+             for r in rows.itertuples()}
+    expected = {"1": {"main", "longer"}, "8": {"normgrad"}, "9": {"main", "other ball"}, "10": {"main", "restarts"}}
+    assert kinds == expected.get(table, {"main"})
+
+
+def test_a_table_that_is_not_of_auc_on_mnist_is_refused_with_the_choices():
+    with pytest.raises(KeyError, match="no AUC table '3' on MNIST; expected one of 1, 8, 9, 10, 11, 12"):
+        published_auc("3")
+
+
+def test_rows_follow_from_records_and_agree_with_scikit_learn(tmp_path):
+    rows = auc.auc("smoke", 0, "cpu", tmp_path, only="GAT_linf0.3_class3_adam_linf-0.3_2x0.01_seed0")
+    record = read_record(tmp_path / "smoke/auc/GAT_linf0.3_class3_adam_linf-0.3_2x0.01_seed0.npz")
+    truth = np.repeat([1, 0], [len(record["natural"]), len(record["attacked"])])
+    for metric, negatives in (("auc", "attacked"), ("auc_clean", "others")):
+        value = rows[rows.metric == metric].value.item()
+        assert value == pytest.approx(roc_auc_score(truth, np.concatenate([record["natural"], record[negatives]])), abs=1e-6)
+    assert (record["label"] != 3).all() and (dataset_of("smoke").test.y[record["index"]] != 3).all()
+    again = rows_from(tmp_path / "smoke/auc", auc.summarise)
+    assert again.value.tolist() == pytest.approx(read_rows(tmp_path / "smoke/auc.csv").value.tolist(), rel=1e-5)
+    assert "in agreement" in strength.spot_check("linf0.3", "smoke", 0, "cpu", (3,), results=tmp_path)
+
+
+def stored(attacked, index, natural=(3.0, 5.0, 4.0), **settings) -> Record:
+    return Record({"natural": np.array(natural, np.float32), "attacked": np.array(attacked, np.float32),
+                   "index": np.array(index, np.int32)}, settings, Path("r"))
+
+
+def test_a_harder_attack_is_compared_on_the_negatives_that_both_attacked():
+    main, other = stored([0.0, 3.5, 1.0, 9.0], [2, 4, 5, 7]), stored([4.5, 3.5], [4, 5])
+    found = strength.change(main, other)
+    assert found["n"] == 2 and found["main"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["other"] == pytest.approx((1 / 3 + 2 / 3) / 2) and found["drop"] == pytest.approx(1 / 3)
+    assert found["low"] < found["drop"] < found["high"]
+    truth = [1, 1, 1, 0, 0]
+    assert found["other"] == pytest.approx(roc_auc_score(truth, [3.0, 5.0, 4.0, 4.5, 3.5]))
+
+
+def test_tests_without_a_common_image_cannot_be_compared():
+    with pytest.raises(ValueError, match="share no image"):
+        strength.change(stored([1.0], [2]), stored([1.0], [3]))
+
+
+def test_nothing_stored_gives_nothing_to_compare(tmp_path):
+    assert strength.compared("longer", "laptop", 0, tmp_path).empty
+    assert "Nothing to recompute" in strength.spot_check("linf0.3", "smoke", 0, "cpu", results=tmp_path)

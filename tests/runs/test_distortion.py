@@ -1,0 +1,117 @@
+"""How far images move: what counts as arriving, what rows say of those that never do, and what the page reads."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lib.results import Record, operating_points, published_distances, write_record
+from lib.runs import distortion, routes
+from lib.runs.heads import fresh, split
+from lib.runs.training import dataset_of
+
+CPU = torch.device("cpu")
+PROTOCOLS = [p for p in distortion.protocols("smoke") if p.step_size < 1]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    heads = fresh(tuple(range(10)), 0, (1, 28, 28)).eval().requires_grad_(False)
+    accept = distortion.threshold(heads, "smoke", CPU)
+    return lambda system, device: (heads, accept)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: f"{p.aim}-{'best' if p.best else 'last'}")
+def test_an_image_has_arrived_where_the_system_misreads_and_accepts_it(fitted, protocol):
+    arrays, settings = distortion.compute(fitted, "linf0.3", protocol, 4, "smoke", 0, CPU)
+    logits, label = arrays["heads"], arrays["label"]
+    there = (logits.argmax(1) != label) & (logits.max(1) > settings["threshold"])
+    assert there[arrays["success"]].all() and (arrays["target"] != label).all()
+    clean = dataset_of("smoke").test.images(slice(0, 4)).numpy()
+    l2 = np.sqrt(((arrays["thumbs"] / 255 - clean) ** 2).sum((1, 2, 3)))
+    assert np.abs(l2 - arrays["l2"]).max() <= np.sqrt(784) / 510 + 1e-4
+    assert (arrays["l2"][~arrays["success"]] == 0).all()            # what never arrives comes back clean
+
+
+def test_the_threshold_accepts_95_of_100_validation_images(fitted):
+    heads, accept = fitted("", CPU)
+    score = heads(split("smoke")[1].images()).max(1).values.numpy()
+    assert np.mean(score >= accept) >= 0.95 > np.mean(score > accept)
+
+
+def test_each_aim_is_pursued_as_published_then_with_smaller_steps_then_with_every_iterate():
+    for profile in ("smoke", "laptop", "paper"):
+        for aim in routes.AIMS:
+            ways = [(p.step_size, p.best) for p in distortion.protocols(profile) if p.aim == aim]
+            assert ways == [(1.0, False), (0.1, False), (0.1, True)]
+    assert all((p.rounds, p.steps) == (20, 1000) for p in distortion.protocols("paper"))
+
+
+def record(aim, step, best, l2, success, seed=0) -> Record:
+    n = len(l2)
+    clean = dataset_of("smoke").test.images(slice(0, n)).numpy()
+    moved = clean.copy()
+    moved[:, 0, 0, 0] = np.where(np.array(success), clean[:, 0, 0, 0] + np.array(l2), clean[:, 0, 0, 0])
+    arrays = {"l2": np.array(l2, np.float32), "success": np.array(success), "heads": np.eye(10, dtype=np.float32)[[3] * n],
+              "thumbs": (moved * 255).round().astype(np.uint8), "label": np.zeros(n, np.int8)}
+    return Record(arrays, {"experiment": "distortion", "model": "GAT-generative", "variant": "linf0.3", "loss": aim, "steps": 2,
+                           "step_size": step, "protocol": "strong" if best else "published", "seed": seed,
+                           "profile": "smoke"}, Path("r"))
+
+
+def test_images_that_never_arrive_count_as_farthest_in_quantiles_and_not_at_all_in_the_mean():
+    rows = pd.DataFrame(distortion.summarise([record("random", 1.0, False, [0.2, 0.4, 0.0, 0.6], [True, True, False, True])]))
+    value = rows.set_index(rows.metric + rows.get("detector", pd.Series("", rows.index)).fillna("")).value
+    assert value["success"] == 0.75 and value["l2"] == pytest.approx(0.4)
+    assert (value["l2_quantile25%"], value["l2_quantile50%"]) == pytest.approx((0.2, 0.4))
+    assert value["l2_quantile75%"] == pytest.approx(0.6)
+    worse = pd.DataFrame(distortion.summarise([record("random", 1.0, False, [0.2, 0.0, 0.0, 0.0], [True, False, False, False])]))
+    assert worse[worse.metric == "l2_quantile"].value.isna().tolist() == [False, True, True]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, one in (("a", record("random", 1.0, False, [0.5, 0.4, 0.0], [True, True, False])),
+                      ("b", record("random", 0.1, True, [0.3, 0.1, 0.2], [True, True, True])),
+                      ("c", record("untargeted", 0.1, False, [0.1], [True]))):
+        write_record(tmp_path / f"smoke/distortion/GAT_linf0.3_{name}_seed0.npz", one.arrays, one.settings)
+    return tmp_path
+
+
+def test_a_change_of_search_is_judged_on_images_on_which_both_succeed(folder):
+    found = routes.changes("linf0.3", "smoke", 0, folder)
+    assert list(found.index) == [("random aim", "both")]
+    assert found.shorter.item() == pytest.approx(0.25) and found.n.item() == 2
+
+
+def test_records_are_named_by_aim_and_search_in_order(folder):
+    assert list(routes.distances("linf0.3", "smoke", 0, folder)) == [
+        "random aim, as published", "random aim, smaller steps, best iterate", "no aim, smaller steps"]
+    rows = pd.DataFrame({"step_size": [1.0, 0.1, 0.1], "protocol": ["published", "published", "strong"]})
+    assert tuple(routes.search(rows)) == routes.SEARCHES
+
+
+def test_pictures_leave_a_gap_where_an_image_never_arrived(folder):
+    shown = routes.pictures("linf0.3", "smoke", 0, folder)
+    assert len(shown["images"]) == len(shown["rows"]) == 4 and len(shown["columns"]) == 1
+
+
+def test_the_spot_check_sees_a_picture_that_is_not_where_its_record_says(folder):
+    assert "3 records lie as far" in routes.spot_check("linf0.3", "smoke", 0, folder)
+    wrong = record("random", 1.0, False, [0.5, 0.4, 0.0], [True, True, False])
+    write_record(folder / "smoke/distortion/GAT_linf0.3_a_seed0.npz", wrong.arrays | {"l2": wrong["l2"] + 0.2}, wrong.settings)
+    assert "DIFFER from the record: random aim, as published" in routes.spot_check("linf0.3", "smoke", 0, folder)
+
+
+def test_nothing_stored_gives_nothing_to_show(tmp_path):
+    assert routes.distances("linf0.3", "smoke", 0, tmp_path) == {} and routes.changes("linf0.3", "smoke", 0, tmp_path).empty
+    assert routes.pictures("linf0.3", "smoke", 0, tmp_path)["rows"] == []
+    assert "no records yet" in routes.spot_check("linf0.3", "smoke", 0, tmp_path)
+
+
+def test_published_distances_and_operating_points_are_those_of_the_paper():
+    assert published_distances() == {"earlier": 3.68, "linf0.3": 4.4, "linf0.5": 5.65, "submission earlier": 3.68,
+                                     "submission linf0.3": 3.8, "submission linf0.5": 4.47}
+    assert operating_points() == {0.3: (0.08, 0.984), 0.4: (0.941, 0.984)}

@@ -1,0 +1,93 @@
+"""What pages read from records of attacked systems, counted by hand on a few images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib.results import Record, write_record
+from lib.runs import reject, views
+
+LABEL = np.array([0, 1, 2, 0, 1, 2])
+
+
+def record(heads_read, scores, f_read=None, name="detectors (9)", attack="adam-pgd", eps=0.3, best=False, thumbs=True) -> Record:
+    """Detectors that read `heads_read` with winning logit `scores` (others 10 below), and f and Madry that read `f_read`."""
+    n = len(heads_read)
+    heads = np.full((n, 3), 0.0, np.float32) + np.array(scores, np.float32)[:, None] - 10
+    heads[np.arange(n), heads_read] = scores
+    f = np.eye(3, dtype=np.float32)[LABEL[:n] if f_read is None else f_read]
+    arrays = {"heads": heads, "f": f, "madry": f, "label": LABEL[:n].astype(np.int8), "index": np.arange(n, dtype=np.int32)}
+    if thumbs:
+        arrays["thumbs"] = np.zeros((min(n, 4), 1, 28, 28), np.uint8)
+    return Record(arrays, {"experiment": "detection", "variant": "linf0.3", "seed": 0, "attack": attack, "best": best, "eps": eps,
+                           "loss": name if attack == "adam-pgd" else "", "profile": "smoke", "protocol": "published"}, Path("r"))
+
+
+CLEAN = record([0, 1, 2, 0, 1, 0], [5, 6, 7, 8, 9, 4], attack="clean", thumbs=False)
+FIRST = record([1, 1, 2, 0, 1, 2], [6.5, 9, 9, 9, 9, 9])                # deceived in image 0
+SECOND = record([2, 2, 2, 1], [5.5, 8.5, 9, 3], name="detectors, margin")     # in 0, 1 and 3; four images only
+
+
+@pytest.fixture
+def bench():
+    validation = record([0, 1, 2, 0, 1, 2], [1, 2, 3, 4, 5, 6], attack="validation", thumbs=False)
+    return views.Bench("linf0.3", {"clean": CLEAN, "validation": validation},
+                       {("detectors (9)", 0.3): FIRST, ("detectors, margin", 0.3): SECOND})
+
+
+def test_the_worst_case_takes_the_highest_score_of_the_attacks_that_deceive(bench):
+    top = views.hardest([FIRST, SECOND], "GAT-generative")
+    assert top.tolist() == [6.5, 8.5, -np.inf, 3.0]
+    found = views.curves(bench, "GAT-generative", ["detectors (9)", reject.WORST, "not stored"], 0.3)
+    assert list(found) == ["detectors (9)", reject.WORST]
+    assert found[reject.WORST].error[0] == 0.75 and found[reject.WORST].accuracy[0] == pytest.approx(5 / 6)
+    at = found[reject.WORST].error[found[reject.WORST].threshold == 7.0]
+    assert at.tolist() == [0.25]                                    # only image 1 is accepted there
+
+
+def test_the_worst_case_is_never_below_one_of_its_attacks_on_the_same_images(bench):
+    worst = views.worst_curve(CLEAN, [SECOND], "GAT-generative")
+    alone = reject.reject_curve(CLEAN, SECOND, "GAT-generative")
+    for threshold, error in zip(alone.threshold, alone.error):
+        assert worst.error[np.flatnonzero(worst.threshold <= threshold)[-1]] >= error
+
+
+def test_records_of_different_images_have_no_worst_case():
+    other = Record(SECOND.arrays | {"index": np.arange(1, 5, dtype=np.int32)}, SECOND.settings, Path("r"))
+    with pytest.raises(ValueError, match="different images"):
+        views.hardest([FIRST, other], "GAT-generative")
+
+
+def test_records_are_found_by_system_and_seed_and_nothing_stored_is_no_error(tmp_path, bench):
+    assert not views.bench("linf0.3", "smoke", 0, tmp_path).ready
+    for i, one in enumerate([CLEAN, bench.natural["validation"], FIRST]):
+        write_record(tmp_path / f"smoke/detection/GAT_linf0.3_{i}_seed0.npz", one.arrays, one.settings)
+    write_record(tmp_path / "smoke/detection/GAT_linf0.3_9_seed1.npz", SECOND.arrays, SECOND.settings | {"seed": 1})
+    found = views.bench("linf0.3", "smoke", 0, tmp_path)
+    assert found.ready and list(found.attacks) == [("detectors (9)", 0.3)] and found.at(0.4) == {}
+    assert "Nothing to recompute" in views.spot_check("linf0.3", "smoke", 0, "cpu", results=tmp_path)
+
+
+def test_other_readers_are_counted_on_the_misread_images_alone(bench):
+    told = record([1, 2, 0, 0, 1, 2], [9] * 6, f_read=[1, 1, 0, 0, 0, 0])       # deceived in 0, 1, 2; f agrees in 0 and 2
+    bench.attacks[("detectors (9)", 0.4)] = told
+    line = views.read_by_others(bench, {"GAT-generative": ("detectors (9)", "Madry")}, (0.4,)).loc[("GAT-generative", "0.4")]
+    assert line["misread"] == 0.5 and line["f agrees"] == pytest.approx(2 / 3) and line["n"] == 3
+    assert line["f sees the true class"] == pytest.approx(1 / 3) and line["second agrees"] == pytest.approx(2 / 3)
+
+
+def test_winning_logits_are_of_right_natural_and_misread_attacked_images(bench):
+    natural, attacked = views.scores(bench, "GAT-generative", "detectors, margin", 0.3)
+    assert natural.tolist() == [5, 6, 7, 8, 9] and attacked.tolist() == [5.5, 8.5, 3]
+    share, low, high, n = views.as_likely(natural, attacked, share=0.2)             # the quantile is 6
+    assert (share, n) == (pytest.approx(1 / 3), 3) and low < share < high
+    assert np.isnan(views.as_likely(natural, attacked[:0])[0])
+
+
+def test_pictures_say_what_both_read_and_frame_what_is_misread(bench):
+    clean = np.zeros((6, 28, 28))
+    shown = views.pictures(bench, clean, {"generative": ("GAT-generative", "detectors (9)", 0.3),
+                                          "not stored": ("Madry", "Madry (8)", 0.3)})
+    assert shown["rows"] == ["test image", "generative"] and shown["columns"] == ["a 0", "a 1", "a 2", "a 0"]
+    assert shown["captions"][1][0] == "1, f: 0" and shown["flagged"][1] == [True, False, False, False]
