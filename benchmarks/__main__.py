@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from benchmarks.bench import bench, contests
+from benchmarks.timing import keep_memory
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time ours beside the plain way and other libraries.")
 parser.add_argument("contests", nargs="*", metavar="CONTEST", help="default: all of them")
@@ -12,6 +13,7 @@ parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--device", default="auto")
 parser.add_argument("--fresh", action="store_true", help="time again what has a record")
 args = parser.parse_args()
+keep_memory()
 try:
     for name in args.contests or contests(args.profile, args.seed):
         found = bench(name, args.profile, args.seed, args.device, fresh=args.fresh)

@@ -32,8 +32,8 @@ def ideas(subject: Subject, batch: int) -> Contest:
         return Entry(run, "bfloat16")
     entries = {"all": Entry(lambda: subject.gradient("bfloat16", batch), "bfloat16"),
                "without pieces": without(lambda: _pieces(10**9)),
-               "every image decoded again": without(lambda: _left_out(0.0)),
-               "last layer as a transposed convolution": without(lambda: _decode(_transposed)),
+               "the way back for every image": without(lambda: _left_out(0.0)),
+               "last layer as a transposed convolution": without(lambda: _last(_transposed)),
                "all without": without(_plain)}
     return Contest("ideas", len(subject.x), entries, "all without", _key(subject), source=subject.source)
 
@@ -45,16 +45,16 @@ def tried(subject: Subject, compiled: bool) -> Contest:
     h = torch.rand(decoder.PIECE["cpu"], net.dense.in_features, generator=generator).to(subject.x.device)
     weights = net.weights(torch.bfloat16)
 
-    def way(decode: Callable) -> Entry:
+    def way(maps: Callable = decoder.Decoder.maps, means: Callable = decoder.Decoder.means) -> Entry:
         @torch.no_grad()
         def run():
             for _ in range(TURNS):
-                decode(net, h, weights)
+                means(net, maps(net, h, weights), weights[-1])
         return Entry(run, "bfloat16")
-    entries = {"as it is": way(decoder.Decoder.decode), "last layer as a transposed convolution": way(_transposed),
-               "last layer as 3x3 and pixel shuffle": way(_shuffled), "middle layer as four phases": way(_phases)}
+    entries = {"as it is": way(), "last layer as a transposed convolution": way(means=_transposed),
+               "last layer as 3x3 and pixel shuffle": way(means=_shuffled), "middle layer as four phases": way(maps=_phases)}
     if compiled and (faster := _compiled(net, h, weights)) is not None:
-        entries["torch.compile"] = way(lambda net, h, weights: faster(h, weights))
+        entries["torch.compile"] = way(lambda net, h, weights: h, lambda net, h, last: faster(h, weights))
     return Contest("tried", TURNS * len(h), entries, "as it is", _key(subject), source=subject.source)
 
 
@@ -81,56 +81,41 @@ def _left_out(share: float):
 
 
 @contextmanager
-def _decode(other: Callable):
-    kept = decoder.Decoder.decode
-    decoder.Decoder.decode = other
+def _last(other: Callable):
+    kept = decoder.Decoder.means
+    decoder.Decoder.means = other
     try:
         yield
     finally:
-        decoder.Decoder.decode = kept
+        decoder.Decoder.means = kept
 
 
 @contextmanager
 def _plain():
-    with _pieces(10**9), _left_out(0.0), _decode(_transposed):
+    with _pieces(10**9), _left_out(0.0), _last(_transposed):
         yield
 
 
-def _maps(net, h, weights):
-    """The maps before the last layer, as `Decoder.decode` makes them."""
-    dense, bias, *convs, _ = weights
-    maps = F.linear(h.flatten(0, -2).to(dense.dtype), dense, bias).relu_()
-    maps = maps.unflatten(1, net.first).contiguous(memory_format=torch.channels_last)
-    for conv, side in zip(convs, net.sides):
-        maps = F.conv_transpose2d(maps, conv, stride=2, padding=2, output_padding=1 - side % 2).relu_()
-    return maps
+def _transposed(net, maps, last):
+    return torch.sigmoid(F.conv_transpose2d(maps, last, stride=2, padding=2, output_padding=1 - net.sides[-1] % 2))
 
 
-def _transposed(net, h, weights):
-    out = F.conv_transpose2d(_maps(net, h, weights), weights[-1], stride=2, padding=2, output_padding=1 - net.sides[-1] % 2)
-    return torch.sigmoid(out).unflatten(0, h.shape[:-1])
-
-
-def _shuffled(net, h, weights):
+def _shuffled(net, maps, last):
     """Four 3x3 convolutions, one for each parity of row and column, laid between each other."""
-    kernels = torch.stack([_phase(weights[-1], row, column, pad=True) for row in range(2) for column in range(2)], dim=1)
-    out = F.conv2d(_maps(net, h, weights), kernels.flatten(0, 1), padding=1)
-    return torch.sigmoid(F.pixel_shuffle(out, 2)).unflatten(0, h.shape[:-1])
+    kernels = torch.stack([_phase(last, row, column, pad=True) for row in range(2) for column in range(2)], dim=1)
+    return torch.sigmoid(F.pixel_shuffle(F.conv2d(maps, kernels.flatten(0, 1), padding=1), 2))
 
 
 def _phases(net, h, weights):
     dense, bias, first, middle, last = weights
-    maps = _maps(net, h, [dense, bias, first, last])
+    maps = decoder.Decoder.maps(net, h, [dense, bias, first, last])
     shape = (len(maps), middle.shape[1], 2 * maps.shape[2], 2 * maps.shape[3])
     out = torch.empty(shape, dtype=maps.dtype, device=maps.device).contiguous(memory_format=torch.channels_last)
     for row in range(2):
         for column in range(2):
-            kernel = _phase(middle, row, column)
             room = (1 - column, 1, 1 - row, 1)              # left, right, above, below
-            out[:, :, row::2, column::2] = F.conv2d(F.pad(maps, room), kernel)
-    taps = last.flatten(1).T @ out.relu_().flatten(2)
-    mean = torch.sigmoid(F.fold(taps.float(), (net.sides[-1],) * 2, kernel_size=5, stride=2, padding=2))
-    return mean.unflatten(0, h.shape[:-1])
+            out[:, :, row::2, column::2] = F.conv2d(F.pad(maps, room), _phase(middle, row, column))
+    return out.relu_()
 
 
 def _phase(weight, row: int, column: int, pad: bool = False):

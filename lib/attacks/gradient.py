@@ -118,15 +118,15 @@ def _ascend(loss_fn: LossFn, x: Images, ball: Ball, direction: Callable[[Images]
 
     x = x.detach()
     x_adv = x + ball.project(start.expand_as(x))
-    kept, lost = x, torch.zeros((), dtype=torch.bool, device=x.device)
+    kept, lengths = x, torch.zeros((), dtype=x.dtype, device=x.device)
     for _ in range(steps):
         grad = input_gradient(loss_fn, x_adv)
-        lost = lost | grad.isnan().any()                    # looked at once, at the end: no waiting for the device
+        lengths = lengths + torch.linalg.vector_norm(grad)  # NaN stays NaN; looked at once, at the end: no waiting
         moved = (step_size * direction(grad)).add_(x_adv).clamp_(0, 1)      # in place: fresh memory is what a step costs
         x_adv = torch.add(x, ball.project(moved.sub_(x))).clamp_(0, 1)      # the last clip undoes rounding alone
         if keep is not None:
             kept = torch.where(keep(x_adv)[:, None, None, None], x_adv, kept)
-    if lost or not x_adv.isfinite().all():
+    if lengths.isnan() or not x_adv.isfinite().all():
         raise FloatingPointError("a gradient of the loss was NaN; expected finite numbers: look for log(0), 0/0 or an "
                                  "overflow in logits_fn")
     return x_adv if keep is None else kept

@@ -1,8 +1,8 @@
 """The image decoder, and log p(x | ...) under it: in pieces that fit the cache, with a gradient where it counts.
 
 Decoding is what a gradient through a deep Bayes classifier costs: an image for every class and sample. So the weights
-are cast once a call and not once a piece; nothing is kept for the way back, where only the decoded images that carry
-weight are decoded again; and the last layer, with one output channel, is a matrix product.
+are cast once a call and not once a piece; of the maps only signs are kept for the way back, which is walked for those
+images alone that carry weight; and the last layer, with one output channel, is a matrix product.
 """
 
 import math
@@ -43,17 +43,42 @@ class Decoder(nn.Module):
         """What `decode` takes: dense weight and bias, then the convolutions, in `dtype`."""
         return [w.to(dtype) for w in (self.dense.weight, self.dense.bias, *(conv.weight for conv in self.convs))]
 
-    def decode(self, h: Tensor, weights: list[Tensor]) -> Tensor:
-        """As `forward`, in the type of the weights."""
-        dense, bias, *convs, last = weights
-        maps = F.linear(h.flatten(0, -2).to(dense.dtype), dense, bias).relu_()
+    def alive(self, n: int, device: torch.device) -> list[Tensor]:
+        """Room for what `pull` wants to know of n images: for every layer, where its ReLU lets pass, (n, H, W, channel)."""
+        sides, channels = (self.first[1], *self.sides), (conv.in_channels for conv in self.convs)
+        return [torch.empty(n, side, side, c, dtype=torch.bool, device=device) for side, c in zip(sides, channels)]
+
+    def decode(self, h: Tensor, weights: list[Tensor], alive: list[Tensor] | None = None) -> Tensor:
+        """As `forward`, in the type of the weights. alive: is filled for `pull`."""
+        return self.means(self.maps(h.flatten(0, -2), weights, alive), weights[-1]).unflatten(0, h.shape[:-1])
+
+    def maps(self, h: Tensor, weights: list[Tensor], alive: list[Tensor] | None = None) -> Tensor:
+        """What the last layer works on, (image, channel, H, W)."""
+        dense, bias, *convs, _ = weights
+        maps = F.linear(h.to(dense.dtype), dense, bias).relu_()
         maps = maps.unflatten(1, self.first).contiguous(memory_format=torch.channels_last)
-        for conv, side in zip(convs, self.sides):
-            maps = F.conv_transpose2d(maps, conv, stride=2, padding=2, output_padding=1 - side % 2).relu_()
+        for layer, (conv, side) in enumerate(zip([*convs, None], self.sides)):
+            if alive is not None:
+                alive[layer].copy_(maps.permute(0, 2, 3, 1))            # as bool: a comparison is ten times slower here
+            if conv is not None:
+                maps = F.conv_transpose2d(maps, conv, stride=2, padding=2, output_padding=1 - side % 2).relu_()
+        return maps
+
+    def means(self, maps: Tensor, last: Tensor) -> Tensor:
+        """The last layer with its sigmoid: float32 or wider."""
         taps = last.flatten(1).T @ maps.flatten(2)      # (image, channel * 25, position), added up where they overlap
         taps = taps.to(torch.promote_types(taps.dtype, torch.float32))
-        mean = torch.sigmoid(F.fold(taps, (self.sides[-1],) * 2, kernel_size=5, stride=2, padding=2))
-        return mean.unflatten(0, h.shape[:-1])
+        return torch.sigmoid(F.fold(taps, (self.sides[-1],) * 2, kernel_size=5, stride=2, padding=2))
+
+    def pull(self, grad: Tensor, mean: Tensor, alive: list[Tensor], weights: list[Tensor]) -> Tensor:
+        """The gradient of h, (image, hidden), from that of the means; both (image, channel, H, W). Needs no activation."""
+        dense, _, *convs, last = weights
+        passes = [layer.view(torch.uint8).to(dense.dtype) for layer in alive]       # bool times float is slow
+        taps = F.unfold(grad * mean * (1 - mean), kernel_size=5, stride=2, padding=2)
+        maps = (taps.transpose(1, 2).to(last.dtype) @ last.flatten(1).T).view(passes[-1].shape) * passes[-1]
+        for conv, through in zip(convs[::-1], passes[-2::-1]):
+            maps = F.conv2d(maps.permute(0, 3, 1, 2), conv, stride=2, padding=2).permute(0, 2, 3, 1) * through
+        return maps.permute(0, 3, 1, 2).flatten(1) @ dense
 
 
 @dataclass(frozen=True)
@@ -95,32 +120,36 @@ class _InPieces(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, h: Tensor, x: Tensor, decoder: Decoder) -> Tensor:
-        lead, batch = h.shape[:-1], x.shape[:-3]
-        ctx.decoder, ctx.dtype, ctx.batch = decoder, working_dtype(h), batch
-        ctx.save_for_backward(h, x)
+        lead = h.shape[:-1]
+        ctx.decoder, ctx.weights, ctx.shapes = decoder, decoder.weights(working_dtype(h)), (h.shape, x.shape)
         h, x = h.reshape(-1, h.shape[-1]), x.reshape(-1, *x.shape[-3:])
-        weights = decoder.weights(ctx.dtype)
-        image = torch.arange(len(h), device=h.device) % len(x)
-        return torch.cat([_log_prob(decoder.decode(h[part], weights), x[image[part]])
-                          for part in _pieces(len(h), h.device)]).reshape(lead)
+        image, kept = torch.arange(len(h), device=h.device) % len(x), []
+        found = h.new_empty(len(h), dtype=torch.float32)
+        if any(ctx.needs_input_grad):
+            kept = [torch.empty(len(h), *x.shape[1:], device=h.device), *decoder.alive(len(h), h.device)]
+        for part in _pieces(len(h), h.device):
+            mean = decoder.decode(h[part], ctx.weights, [layer[part] for layer in kept[1:]] if kept else None)
+            found[part] = _log_prob(mean, x[image[part]])
+            if kept:
+                kept[0][part] = mean
+        ctx.save_for_backward(x, *kept)
+        return found.reshape(lead)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, weight: Tensor) -> tuple[Tensor, Tensor, None]:
-        h, x = ctx.saved_tensors
-        grad_h, grad_x = (torch.zeros_like(t, memory_format=torch.contiguous_format) for t in (h, x))
-        flat_h, flat_x = h.reshape(-1, h.shape[-1]), x.reshape(-1, *x.shape[-3:])
-        weights, weight = ctx.decoder.weights(ctx.dtype), weight.reshape(-1)
-        kept = _heaviest(weight.reshape(-1, len(flat_x)), LEFT_OUT[ctx.dtype]).reshape(-1).nonzero()[:, 0]
-        for part in _pieces(len(kept), h.device):
-            at, image = kept[part], kept[part] % len(flat_x)
-            with torch.enable_grad():
-                inputs = flat_h[at].requires_grad_(), flat_x[image].requires_grad_()
-                log_p = _log_prob(ctx.decoder.decode(inputs[0], weights), inputs[1])
-            to_h, to_x = torch.autograd.grad(log_p, inputs, weight[at])
-            grad_h.view(-1, h.shape[-1])[at] = to_h
-            grad_x.view(flat_x.shape).index_add_(0, image, to_x)
-        return grad_h, grad_x, None
+        x, mean, *alive = ctx.saved_tensors
+        weights, weight, (shape_h, shape_x) = ctx.weights, weight.reshape(-1), ctx.shapes
+        grad_h, grad_x = weight.new_zeros(len(weight), shape_h[-1]), torch.zeros_like(x)
+        left_out = LEFT_OUT[weights[0].dtype]
+        counts = _heaviest(weight.reshape(-1, len(x)), left_out).reshape(-1).nonzero()[:, 0]
+        for part in _pieces(len(counts), x.device):
+            at, image = counts[part], counts[part] % len(x)
+            means = mean[at]
+            slope = 2 * weight[at, None, None, None] * (x[image] - means)      # of the squared error: for the means
+            grad_h[at] = ctx.decoder.pull(slope, means, [t[at] for t in alive], weights).to(grad_h.dtype)
+            grad_x.index_add_(0, image, -slope.to(grad_x.dtype))
+        return grad_h.view(shape_h), grad_x.view(shape_x), None
 
 
 def _pieces(n: int, device: torch.device) -> list[slice]:

@@ -89,6 +89,9 @@ class Heads(nn.Module):
         if x.ndim == 5 and len(x) != self.count:
             raise ValueError(f"x holds batches for {len(x)} detectors; expected {self.count}, one each")
         shared = x.ndim == 4
+        if x.device.type == "cpu":      # one network fills it: grouped kernels would make all of them slower
+            each = [x] * self.count if shared else x
+            return torch.stack([_one(part, own) for part, own in zip(self._parts(), each)], dim=1)
         maps = x if shared else x.transpose(0, 1).flatten(1, 2)             # batch (detector channel) H W
         maps = _convolve(self.stacked, "0", maps, 1 if shared else self.count)
         maps = _convolve(self.stacked, "3", maps, self.count)
@@ -101,24 +104,27 @@ class Heads(nn.Module):
         logits = x.new_zeros(len(x), dtype=torch.float32)
         for k in index.unique().tolist():
             where = (index == k).nonzero()[:, 0]
-            logits = logits.index_put((where,), self._one(x[where], k))
+            logits = logits.index_put((where,), _one(self._parts()[k], x[where]))
         return logits
 
-    def _one(self, x: Tensor, k: int) -> Tensor:
-        part = self._part(k)
-        maps = _convolve(part, "3", _convolve(part, "0", x))
-        hidden = F.relu(F.linear(maps.flatten(1), part["7_weight"], part["7_bias"]))
-        return F.linear(hidden, part["9_weight"], part["9_bias"])[:, 0].float()
-
-    def _part(self, k: int) -> dict[str, Tensor]:
-        return {name: value.unflatten(0, (self.count, -1))[k] if name[0] in CONVOLUTIONS else value[k]
+    def _parts(self) -> list[dict[str, Tensor]]:
+        """The weights of each detector: views, made all at once, for which the gradient is put together once."""
+        each = {name: value.chunk(self.count) if name[0] in CONVOLUTIONS else value.unbind()
                 for name, value in self.stacked.items()}
+        return [{name: values[k] for name, values in each.items()} for k in range(self.count)]
 
     def separate(self, k: int) -> ConvNet:
         """Detector k as a network of its own, with copies of its weights."""
         net = ConvNet(1, self.shape)
-        net.load_state_dict({name.replace("_", "."): value.detach().clone() for name, value in self._part(k).items()})
+        net.load_state_dict({name.replace("_", "."): value.detach().clone() for name, value in self._parts()[k].items()})
         return net
+
+
+def _one(part: dict[str, Tensor], x: Tensor) -> Tensor:
+    """Logits of a single detector, (batch) float32."""
+    maps = _convolve(part, "3", _convolve(part, "0", x))
+    hidden = F.relu(F.linear(maps.flatten(1), part["7_weight"], part["7_bias"]))
+    return F.linear(hidden, part["9_weight"], part["9_bias"])[:, 0].float()
 
 
 def _convolve(weights: nn.ParameterDict | dict[str, Tensor], layer: str, maps: Tensor, groups: int = 1) -> Tensor:

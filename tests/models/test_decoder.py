@@ -1,4 +1,4 @@
-"""Decoding in pieces, and its gradient where it counts, against the plain way."""
+"""Decoding in pieces, and the way back where it counts, against the plain way."""
 
 import pytest
 import torch
@@ -76,13 +76,22 @@ def test_the_size_of_the_pieces_does_not_matter(monkeypatch):
     assert relative(input_gradient(margin(lambda x: class_scores(model, x, noise), y), x), whole) < 1e-5
 
 
-def test_few_images_are_decoded_again_for_a_gradient(monkeypatch):
-    model, (x, y), decoded = trained("GFZ"), digits(), []
-    plain = decoder.Decoder.decode
-    monkeypatch.setattr(decoder.Decoder, "decode", lambda self, h, w: decoded.append(len(h)) or plain(self, h, w))
+def test_the_way_back_is_walked_for_few_images_of_all(monkeypatch):
+    model, (x, y), walked = trained("GFZ"), digits(), []
+    plain = decoder.Decoder.pull
+    monkeypatch.setattr(decoder.Decoder, "pull", lambda self, grad, *more: walked.append(len(grad)) or plain(self, grad, *more))
     input_gradient(margin(lambda x: class_scores(model, x, noise_for(model)), y), x)
-    terms = SAMPLES * model.classes * BATCH
-    assert terms < sum(decoded) <= terms + 2 * SAMPLES * BATCH        # the margin looks at two classes of ten
+    assert 0 < sum(walked) <= 2 * SAMPLES * BATCH               # the margin looks at two classes of ten
+
+
+def test_the_way_back_is_that_of_autograd():
+    net = trained("GFZ").factors["x"].decoder
+    weights, generator = net.weights(torch.float64), torch.Generator().manual_seed(0)
+    h = torch.rand(3, net.dense.in_features, generator=generator, dtype=torch.float64, requires_grad=True)
+    alive = net.alive(3, h.device)
+    mean = net.decode(h, weights, alive)
+    grad = torch.randn(mean.shape, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(net.pull(grad, mean.detach(), alive, weights), torch.autograd.grad(mean, h, grad)[0])
 
 
 @pytest.mark.parametrize("dtype", LEFT_OUT)
