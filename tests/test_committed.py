@@ -10,13 +10,14 @@ from safetensors import safe_open
 from lib.metrics import correct, wilson
 from lib.models import MODELS
 from lib.results import ROOT, read_record, read_rows, rows_from, select
-from lib.runs import density, training
+from lib.runs import auc, density, heads, reject, strangers, training
 from lib.runs.outcomes import pooled, summariser
 from lib.runs.precision import compared
 
 RESULTS = ROOT / "data" / "results"                 # not $BOOK_RESULTS: what is committed
 ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples")
-SUMMARISERS = ({"training": training.summarise, "density": density.summarise}
+SUMMARISERS = ({"training": training.summarise, "density": density.summarise, "heads": heads.summarise,
+                "auc": auc.summarise, "detection": reject.summarise, "strangers": strangers.summarise}
                | dict.fromkeys(ATTACKED, summariser("laptop", RESULTS)))
 
 
@@ -56,6 +57,21 @@ def test_every_perturbation_is_inside_its_ball():
         record = read_record(path)
         eps = np.array([cell["eps"] for cell in record.settings["cells"]])
         assert (record["linf"] <= eps[:, None] + 1e-5).all(), path
+
+
+def test_every_attack_on_a_system_is_inside_its_ball_and_on_the_first_images():
+    for path in (RESULTS / "laptop/detection").glob("*.npz"):
+        record = read_record(path)
+        assert (record["linf"] <= record.settings["eps"] + 1e-5).all(), path
+        assert np.array_equal(record["index"], np.arange(len(record["index"]))), path
+
+
+def test_what_is_accepted_never_grows_with_the_share_of_rejected_images():
+    rows = select(read_rows(RESULTS / "laptop/detection.csv"), metric=["error", "accuracy", "accepted"])
+    rows = rows[~rows.detector.str.contains("per class")]
+    keys = ["model", "variant", "attack", "loss", "eps", "metric", "seed"]
+    table = rows.pivot(index=keys, columns="detector", values="value")
+    assert (table["reject 0%"] >= table["reject 1%"]).all() and (table["reject 1%"] >= table["reject 5%"]).all()
 
 
 def test_published_and_strong_rows_are_kept_apart():

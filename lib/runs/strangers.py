@@ -89,8 +89,8 @@ def summarise(records: list[Record]) -> list[dict]:
         key = {name: value for name, value in clean.settings.items() if name in COLUMNS} | {"attack": OTHERS}
         rows += [key | _auc(k, clean["heads"][label == k, k], clean["heads"][label != k, k]) for k in np.unique(label).tolist()]
         for kind in (kind for kind in KINDS if kind in group):
-            record = group[kind]
-            key = {name: value for name, value in record.settings.items() if name in COLUMNS}
+            record = group[kind]                # its `data` names the strangers too; rows tell them by `attack`
+            key = {name: value for name, value in record.settings.items() if name in COLUMNS} | {"data": clean.settings["data"]}
             rows += [key | _auc(k, clean["heads"][label == k, k], record["heads"][:, k]) for k in np.unique(label).tolist()]
             rows += [key | _accepted(group["validation"], record, system, share)
                      for system in reject.SYSTEMS for share in reject.REJECTED if share]

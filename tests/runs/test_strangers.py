@@ -52,7 +52,8 @@ def record(kind, heads, label=None) -> Record:
     heads = np.array(heads, np.float32)
     arrays = {"heads": heads, "f": np.eye(2, dtype=np.float32)[np.zeros(len(heads), int)], "madry": heads}
     return Record(arrays | ({} if label is None else {"label": np.array(label, np.int8)}),
-                  {"experiment": "strangers", "variant": "linf0.3", "seed": 0, "attack": kind, "profile": "smoke"}, Path("r"))
+                  {"experiment": "strangers", "variant": "linf0.3", "seed": 0, "attack": kind, "profile": "smoke",
+                   "data": "digits" if label else "digits; strangers"}, Path("r"))
 
 
 def rows(*records):
