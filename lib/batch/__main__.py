@@ -124,10 +124,11 @@ def main(words: list[str] | None = None) -> int:
         with atomic(build / "plan.json") as part:
             part.write_text(json.dumps(plan, indent=1))
         line = command(build / "plan.json", args.jobs, args.executor, more)
+        before = report.row_counts(RESULTS, {job["profile"] for job in plan["pages"].values()})
     except (parameters.Wrong, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    before, since = report.row_counts(RESULTS, {job["profile"] for job in plan["pages"].values()}), time.time()
+    since = time.time()
     rc = follow(line, build / "snakemake.txt", lock)
     found = report.table(plan, since, before)
     found.to_csv(build / "report.csv", index=False)

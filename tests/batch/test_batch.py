@@ -59,6 +59,15 @@ def test_a_batch_that_cannot_be_meant_is_refused_before_any_work(words, said, tm
     assert said in capsys.readouterr().err
 
 
+def test_a_damaged_table_is_named_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "follow", lambda *_: pytest.fail("a job was run"))
+    monkeypatch.setattr(command, "RESULTS", tmp_path)
+    (tmp_path / "smoke").mkdir()
+    (tmp_path / "smoke/clean.csv").write_text("cut")
+    assert command.main(["book/deep_bayes/graphs.ipynb", "--profile", "smoke", "--out", str(tmp_path / "out")]) == 2
+    assert "clean.csv cannot be read" in capsys.readouterr().err
+
+
 def test_without_snakemake_the_way_to_it_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command.sys, "prefix", str(tmp_path))
     monkeypatch.setenv("PATH", "")
