@@ -32,7 +32,7 @@ def on_the_line(x, sigmoids: dict[str, list], densities: list, truth, positives,
     _curves(axes[-1], x, densities, look("GAT")["color"])
     axes[-1].plot(x, truth, color=INK, linewidth=1.4, linestyle="--", label="truth", zorder=4)
     axes[-1].lines[0].set_label("GAT, normalised $e^z$")
-    axes[-1].set(title="density of the positives", xlim=AROUND, xlabel="x (this panel: around the peaks)", ylim=(0, None))
+    axes[-1].set(title="density of the positives", xlim=AROUND, ylim=(0, None), xlabel="x (here: around the peaks)")
     axes[-1].legend(loc="upper left")
     return figure
 
@@ -44,29 +44,33 @@ def _curves(axis, x, curves: list, color: str) -> None:
 
 
 @styled
-def maps(rows: dict[str, dict[str, object]], ends: tuple[float, float] = (0.2, 0.8), scale: str = "unit") -> Figure:
+def maps(rows: dict[str, dict[str, object]], ends: tuple[float, float] = (0.2, 0.8),
+         scale: str = "unit") -> Figure:
     """Small maps of the plane, a line for each row: label -> title -> what is there.
 
     A map is an array (side, side), row 0 at the bottom, or a pair (positives, negatives) of points, (n, 2) each. ends:
-    the part of both axes that every map covers, and that is shown of points. scale: "unit", colours from 0 to 1; "own", from 0 to each map's greatest value.
-    No map at all gives a strip that says so.
+    the part of both axes that every map covers, and that is shown of points. Where all titles are those of the longest
+    row, rows share their columns, and a map that is missing is said to be. scale: "unit", colours from 0 to 1; "own",
+    from 0 to each map's greatest value. No map at all gives a strip that says so.
     """
     rows = {label: panels for label, panels in rows.items() if panels}
     if not rows:
         return blank("no rows yet: no training in the plane has been run at this profile")
-    across = max(map(len, rows.values()))
-    each = 6.4 / across
-    figure = Plate(figsize=(6.4, each * len(rows) + 0.3), layout="constrained")
+    columns = list(max(rows.values(), key=len))
+    aligned = all(set(panels) <= set(columns) for panels in rows.values())
+    each = min(2.6, 6.4 / len(columns))
+    figure = Plate(figsize=(each * len(columns), each * len(rows) + 0.3), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
-    above: list[str] = []
-    for axes, (label, panels) in zip(figure.subplots(len(rows), across, squeeze=False), rows.items()):
-        for axis, (title, shown) in zip(axes, panels.items()):
-            _map(axis, shown, ends, scale)
-            axis.set_title("" if title in above else title, loc="center")
-        for axis in axes[len(panels):]:
-            axis.set_axis_off()
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    for at, (axes, (label, panels)) in enumerate(zip(grid, rows.items())):
+        for axis, title in zip(axes, columns if aligned else panels):
+            axis.set_title(title if at == 0 or not aligned else "", loc="center")
+            if title in panels:
+                _map(axis, panels[title], ends, scale)
+            else:
+                axis.text(0.5, 0.5, "no rows yet", ha="center", va="center", style="italic", fontsize=10)
+                axis.set(xticks=[], yticks=[], aspect="equal")
         axes[0].set_ylabel(label)
-        above = list(panels)
     return figure
 
 

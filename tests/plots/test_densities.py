@@ -33,6 +33,14 @@ def test_maps_have_a_line_for_each_row_and_a_title_for_each_column_once():
     assert [len(axis.images) for axis in figure.axes] == [0, 0, 1, 1]
 
 
+def test_a_missing_map_keeps_its_column_and_says_so():
+    image = np.eye(4)
+    figure = plots.maps({"truth": {"ring": image, "grid": image}, "GAT": {"grid": image}})
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 0, 1] and "no rows yet" in words(figure)
+    figure = plots.maps({" ": {"ring": image, "grid": image}, "": {"spirals": image, "checkerboard": image}})
+    assert [axis.get_title("center") for axis in figure.axes] == ["ring", "grid", "spirals", "checkerboard"]
+
+
 def test_a_scale_of_its_own_ends_at_the_greatest_value_of_a_map():
     pair = {"a": np.full((2, 2), 0.01), "b": np.full((2, 2), 5.0)}
     own, unit = plots.maps({"": pair}, scale="own"), plots.maps({"": pair})
