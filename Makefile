@@ -5,7 +5,7 @@
 # make reproduce PROFILE=laptop [JOBS=n] [UNITS=all] [GRID=book/grids/x.yaml] [EXECUTOR=slurm]
 #                              re-execute every page through Snakemake, and compute what is missing; the same command resumes
 # make verify [IMAGES=n] [SEED=n]   compute stored images of the laptop profile again, and compare them with their record
-# make bench                   time ours beside the plain way and four libraries (data/results/laptop/bench.csv)
+# make bench                   time ours beside the plain way and four libraries (data/results/laptop/bench-*.csv)
 # make reliability             bring about every fault of tests/reliability, and store the counts that the page shows
 # make environment             install what both need into .venv, and nothing else
 # make pages                   execute the committed pages in place, at their own parameters

@@ -90,9 +90,9 @@ def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable
         "step": {"GAT": (s.rounds, lambda device: training.step(device, classes=s.detectors))},
         "prediction": {"GAT": (s.rounds, lambda device: training.prediction(s.images, device, s.detectors))},
         "fitting": {"synthetic": (s.rounds, lambda device: training.fitting(s.scores))},
-        "growth": {"images": (s.dear, lambda device: growth.images(grown(device), s.growth, s.plain)),
-                   "samples": (s.dear, lambda device: growth.samples(grown(device), s.samples)),
-                   "classes": (s.dear, lambda device: growth.classes(grown(device), s.classes))},
+        "growth": {"images": (s.rounds, lambda device: growth.images(grown(device), s.growth, s.plain)),
+                   "samples": (s.rounds, lambda device: growth.samples(grown(device), s.samples)),
+                   "classes": (s.rounds, lambda device: growth.classes(grown(device), s.classes))},
     }
 
 

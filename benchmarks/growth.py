@@ -7,6 +7,7 @@ from benchmarks.gradients import OURS_COARSE, PLAIN
 from benchmarks.subjects import Subject
 
 BATCH = 5           # images that an attack on a decoder model takes at a time, at the laptop profile
+FEW, ONCE, PLAIN_ONCE = f"{OURS_COARSE}, {BATCH} at a time", f"{OURS_COARSE}, all at once", f"{PLAIN}, all at once"
 
 
 def images(make, counts: tuple[int, ...], plain_counts: tuple[int, ...]) -> Contest:
@@ -17,10 +18,10 @@ def images(make, counts: tuple[int, ...], plain_counts: tuple[int, ...]) -> Cont
     entries = {}
     for n in counts:
         subject = make(images=n)
-        for name, batch in {f"{OURS_COARSE}, {BATCH} at a time": BATCH, f"{OURS_COARSE}, all at once": n}.items():
+        for name, batch in {FEW: BATCH, ONCE: n}.items():
             entries[f"{name}: {n}"] = Entry(partial(subject.gradient, "bfloat16", batch), "bfloat16", n)
         if n in plain_counts:
-            entries[f"{PLAIN}, all at once: {n}"] = Entry(partial(subject.plain_gradient, n), images=n)
+            entries[f"{PLAIN_ONCE}: {n}"] = Entry(partial(subject.plain_gradient, n), images=n)
     return _contest("images", subject, entries, weighed=True)
 
 
@@ -38,8 +39,8 @@ def _axis(name: str, counts: tuple[int, ...], make) -> Contest:
     entries = {}
     for n in counts:
         subject = make(n)
-        entries[f"{OURS_COARSE}: {n}"] = Entry(partial(subject.gradient, "bfloat16", BATCH), "bfloat16", BATCH)
-        entries[f"{PLAIN}: {n}"] = Entry(partial(subject.plain_gradient, BATCH), images=BATCH)
+        entries[f"{FEW}: {n}"] = Entry(partial(subject.gradient, "bfloat16", BATCH), "bfloat16", BATCH)
+        entries[f"{PLAIN_ONCE}: {n}"] = Entry(partial(subject.plain_gradient, BATCH), images=BATCH)
     return _contest(name, subject, entries)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from safetensors import safe_open
 
+from benchmarks import bench
 from lib.metrics import correct, wilson
 from lib.models import MODELS
 from lib.results import ROOT, read_record, read_rows, rows_from, select
@@ -18,6 +19,7 @@ RESULTS = ROOT / "data" / "results"                 # not $BOOK_RESULTS: what is
 ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples")
 SUMMARISERS = ({"training": training.summarise, "density": density.summarise, "heads": heads.summarise,
                 "auc": auc.summarise, "detection": reject.summarise, "strangers": strangers.summarise}
+               | {f"bench-{contest}": bench.summarise for contest in bench.contests("laptop", 0)}
                | dict.fromkeys(ATTACKED, summariser("laptop", RESULTS)))
 
 

@@ -2,12 +2,14 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lib.plots.palette import FAINT, GROUND, INK, Plate, blank, styled
 
-WAYS = {"plain": (INK, "o", "-"), "ours, float32": ("#2f8f9d", "s", "--"), "ours, bfloat16": ("#d1452c", "D", "-")}
-OTHERS = (("#c98a2b", "^", ":"), ("#7d1d3f", "v", "-."), (FAINT, "P", ":"))
+LOOKS = {  # by how the name of a way begins; the next of OTHERS where none fits
+    "plain, no": ("#c98a2b", "^", ":"), "plain": (INK, "o", "-"), "ours, float32": ("#2f8f9d", "s", "--"),
+    "ours, bfloat16, all": ("#3b3a94", "v", "--"), "ours, bfloat16": ("#d1452c", "D", "-")}
+OTHERS = (("#7d1d3f", "v", "-."), (FAINT, "P", ":"))
 
 
 @styled
@@ -50,25 +52,26 @@ def growth(panels: dict[str, pd.DataFrame], ordinate: dict[str, str]) -> Figure:
             axis.plot(part["count"], part.value, **paints[way])
         axis.set(xscale="log", yscale="log", xlabel=name, ylabel=ordinate[name])
         axis.set_xticks(sorted(set(frame["count"])))
+        axis.set_ylim(top=1.3 * frame.value.max())
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         _plain_numbers(axis.xaxis), _plain_numbers(axis.yaxis)
         axis.grid(True, axis="both")
     for axis in axes[len(panels):]:
         axis.set_axis_off()
     handles = [axes[0].plot([], [], **paints[way], label=way)[0] for way in ways]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=1)
     return figure
 
 
 def _paints(variants) -> list[dict]:
-    """Keywords for `plot`, one for each variant in order of appearance: fixed where the name says which it is."""
+    """Keywords for `plot`, one for each variant in order of appearance."""
     spare, found = iter(OTHERS * 5), []
     for name in dict.fromkeys(variants):
-        color, marker, line = WAYS.get(name) or next(spare)
+        color, marker, line = next((look for start, look in LOOKS.items() if name.startswith(start)), None) or next(spare)
         found.append({"color": color, "marker": marker, "linestyle": line, "markersize": 7, "markeredgecolor": GROUND,
                       "markeredgewidth": 0.7})
     return found
 
 
 def _plain_numbers(axis) -> None:
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set(major_formatter=FuncFormatter(lambda value, _: f"{value:g}"), minor_formatter=NullFormatter())
