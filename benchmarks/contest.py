@@ -60,10 +60,11 @@ def rows(record: Record) -> list[dict]:
     over the reference (of the paired rounds), `rate` (operations a second), `share` of the machine's matrix rate, `memory` (MB), `accuracy`."""
     s, found = record.settings, []
     common = {k: s[k] for k in ("experiment", "profile", "seed", "commit", "device", "torch", "data")}
-    common |= {"seconds": s["seconds"]} | s["key"]
+    common |= s["key"]
     names = [cell["variant"] for cell in s["cells"]]
     for cell, seconds in zip(s["cells"], record["seconds"]):
-        key = common | {"variant": cell["variant"], "dtype": cell["dtype"], "n": len(seconds)}
+        key = common | {"variant": cell["variant"], "dtype": cell["dtype"], "n": len(seconds),
+                        "seconds": round(float(seconds.sum()), 2)}          # what its own timed runs took
         found.append(key | {"metric": "seconds"} | _quartiles(seconds / cell["images"]))
         if s["reference"]:
             ratio = record["seconds"][names.index(s["reference"])] / seconds
