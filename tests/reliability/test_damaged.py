@@ -40,7 +40,7 @@ def weights_in(path):
     return load_weights(path, net, {"model": "toy"}), net.weight.tolist(), net.bias.tolist()
 
 
-KINDS = {"record": ("small.npz", record_in), "rows": ("smoke/rings.csv", rows_in),
+KINDS = {"record": ("small.npz", record_in), "table": ("smoke/rings.csv", rows_in),
          "checkpoint": ("weights.safetensors", weights_in)}
 
 
