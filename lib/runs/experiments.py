@@ -1,4 +1,5 @@
-"""Every experiment by name, and what its units wait for. A new one joins by one line."""
+"""Every experiment by name, and what its units wait for. A new one joins by one line
+(and by one in lib/runs/verify.py, or in its test, which wants to know why not)."""
 
 from collections.abc import Callable
 from importlib import import_module

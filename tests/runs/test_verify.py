@@ -18,7 +18,7 @@ OTHERWISE = {                   # experiments that are checked by other means
     "referee": "its random starts are drawn for all images at once, as the peers draw theirs",
     "density": "points of a plane, no images",
     "heads": "a training", "auc": "no draws to be wrong in: numbers of a whole test", "detection": "likewise",
-    "distortion": "likewise",
+    "distortion": "likewise", "strangers": "likewise",
 }
 
 
