@@ -63,6 +63,7 @@ class Profile:
     fit_images: int                     # training images that the detectors are fitted on
     test_images: int                    # test images that are predicted once
     judged_images: int                  # of these, predicted `draws` times
+    stops: tuple[int, ...]              # updates after which the published training is looked at, the last its end
     images: Mapping[str, Mapping[str, int]]
     eps: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     strong_eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
@@ -99,25 +100,26 @@ def _all(n: int) -> dict[str, dict[str, int]]:
 PROFILES = {
     "smoke": Profile(
         "smoke", "digits", {"decoder": SMOKE_TRAINING, "other": SMOKE_TRAINING}, samples=1, draws=2, batch=4,
-        blocks=_all(4), fit_images=100, test_images=10, judged_images=4, images=_all(4), eps=(0.1, 0.3),
-        strong_eps=(0.1, 0.3), constants=(1.0, 10.0), steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2},
-        restarts=1, gradient_draws=1),
+        blocks=_all(4), fit_images=100, test_images=10, judged_images=4, stops=(1, 2, 3),
+        images=_all(4), eps=(0.1, 0.3), strong_eps=(0.1, 0.3), constants=(1.0, 10.0),
+        steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, restarts=1, gradient_draws=1),
     "laptop": Profile(
         "laptop", "mnist", {"decoder": Training(12_000, rate=1e-3, schedule="one-cycle"),
                             "DBX": DBX_TRAINING,
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
         blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee") else
                 {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
-        fit_images=5_000, test_images=2_000, judged_images=500,
+        fit_images=5_000, test_images=2_000, judged_images=500, stops=(12_000, 30_000, 60_000, 120_000),
         images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},
                 "pgd": {"decoder": 50, "BNN": 100, "other": 200},
                 "mim": {"decoder": 30, "BNN": 50, "other": 200},
                 "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 50},
                 "strong": {"decoder": 10, "BNN": 20, "other": 50},
-                "referee": {"decoder": 10, "other": 400}}),
+                "referee": {"decoder": 30, "other": 400}}),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
+        stops=(120_000,),
         images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000}}),
 }
 

@@ -18,6 +18,7 @@ AFTER = {                   # a unit waits for those units of these experiments 
     "carlini": ("clean",),
     "precision": ("clean",),
     "samples": ("clean",),
+    "schedule": ("training",),
     "referee": ("training",),
     "density": (),
     "heads": (),

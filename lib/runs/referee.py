@@ -26,8 +26,7 @@ from lib.runs.victims import Victim, blocks, first_images, unit_starts
 EPS = {"fgsm": 0.25, "pgd": 0.18, "mim": 0.18, "strong": 0.17}      # where some half of the images survive
 STEPS, STEP_SIZE = {"fgsm": 1, "pgd": 40, "mim": 100}, 0.01
 CONSTANT, CW_STEPS, LEARNING_RATE, CW_IMAGES = 1.3, 1000, 0.01, 100
-FIXED = ("GFZ", "GBZ")
-FIXED_EPS = 0.1
+FIXED = {"GFZ": 0.15, "GBZ": 0.1}                   # of deep Bayes models with fixed noise, and the eps that leaves some right
 CERTAIN = {"draws": 1, "verdict_draws": 1}          # for a classifier without noise
 
 
@@ -113,9 +112,9 @@ def on_fixed(model: str, first: int, last: int, profile: str, seed: int, results
     images, x, y, dataset = first_images(victim.profile, first, last)
     x, y, steps, restarts = x.to(device), y.to(device), victim.profile.steps["strong"], victim.profile.restarts
     parts, targets = (peers.STANDARD, 9) if profile == "paper" else (peers.APGD, 3)
-    found = {"clean": x} | compare_strong(FixedNoise(victim, victim.profile.dtype), x, y, FIXED_EPS, images=images,
+    found = {"clean": x} | compare_strong(FixedNoise(victim, victim.profile.dtype), x, y, FIXED[model], images=images,
                                           steps=steps, restarts=restarts, parts=parts, targets=targets, seed=seed)
-    cells = [{"attack": "clean"}, _ours(FIXED_EPS, steps, restarts), _autoattack(FIXED_EPS, steps, parts, targets)]
+    cells = [{"attack": "clean"}, _ours(FIXED[model], steps, restarts), _autoattack(FIXED[model], steps, parts, targets)]
     settings = _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype}
     return _arrays(FixedNoise(victim, "float32"), found.values(), x, y, images), settings
 

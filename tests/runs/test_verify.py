@@ -15,6 +15,7 @@ CPU = torch.device("cpu")
 OTHERWISE = {                   # experiments that are checked by other means
     "training": "a training is not cut into images; the weights are what the other records are computed with",
     "rings": "its points are drawn anew on its page",
+    "schedule": "weights of a training on its way are not kept with the project",
     "referee": "its random starts are drawn for all images at once, as the peers draw theirs",
     "density": "points of a plane, no images",
     "heads": "a training", "auc": "no draws to be wrong in: numbers of a whole test", "detection": "likewise",

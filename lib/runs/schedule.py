@@ -1,0 +1,105 @@
+"""Does the published training end elsewhere than the shortened one? Clean accuracy after so many updates of each.
+
+The published schedule (Adam at 1e-4, 120,000 updates of 50 images) is stopped on its way, looked at, and goes on; beside
+it stand the weights of the profile's own training. A unit is one model at one stop, so a training that is cut off has
+told what it knew. Weights of a stop stay beside the others, in files that no page needs.
+Command: python -m lib.runs.schedule --profile laptop
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lib.models import build
+from lib.profiles import PUBLISHED_TRAINING, Training
+from lib.profiles import profile as profile_of
+from lib.results import Record
+from lib.runs import outcomes, units
+from lib.runs.training import checkpoint, dataset_of, trained
+from lib.runs.victims import Victim, first_images
+from lib.train import fit, load_weights, save_weights
+
+MODELS = ("GFZ", "GBZ")
+PUBLISHED, SHORT = "published", "profile"       # whose training: `variant` of a row
+
+
+def recipe(profile: str) -> Training:
+    """The published training, as far as the profile follows it."""
+    return replace(PUBLISHED_TRAINING, updates=profile_of(profile).stops[-1])
+
+
+def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | None, device: torch.device) -> Path:
+    """Where the weights after `stop` published updates are; trains on from the last stop if they are not there yet.
+
+    Raises ValueError, naming the file, if the training went past `stop` without leaving its weights.
+    """
+    path = checkpoint(name, profile, seed, f"{PUBLISHED}-{stop}", results)
+    state = checkpoint(name, profile, seed, PUBLISHED, results).with_suffix(".state")
+    with units.locked(state):                   # one training, whichever of its stops a process is after
+        if path.exists():
+            return path
+        dataset, training = dataset_of(profile), recipe(profile)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)             # initial weights, the same as in lib.runs.training
+            model = build(name, dataset.shape, len(dataset.classes)).to(device)
+        history = fit(model, dataset.train, training, seed=seed, state=state, stop=stop, label=f"training {name}")
+        if stop < training.updates and not np.isnan(history[stop]):
+            raise ValueError(f"{state} is past update {stop}, whose weights {path.name} are gone; delete it to train again")
+        save_weights(path, model, {"model": name, "seed": seed, "profile": profile, "updates": stop,
+                                   "bound": float(np.mean(history[max(0, stop - 1000):stop]))})
+        if stop == training.updates:
+            state.unlink(missing_ok=True)
+    return path
+
+
+def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
+    """The record of one model after `stop` published updates, or (None) as the profile trains it."""
+    settings, dataset = profile_of(profile), dataset_of(profile)
+    if stop is None:
+        variant, steps, model = SHORT, settings.training_for(name).updates, trained(name, profile, seed, device, results=results)
+        bound = float("nan")                    # in the rows of `training`
+    else:
+        variant, steps, path = PUBLISHED, stop, weights_at(name, stop, profile, seed, results, device)
+        model = build(name, dataset.shape, len(dataset.classes))
+        bound = load_weights(path, model, {"model": name, "seed": seed, "updates": stop})["bound"]
+        model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    images, x, y, dataset = first_images(settings, 0, settings.judged_images)
+    victim = Victim(model, settings, seed, device)
+    arrays = outcomes.judged(victim, x[None], x, y, images, "schedule")
+    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": f"{variant} {steps}",
+                    "attack": "clean", "seed": seed, "attack_seed": seed, "profile": profile, "protocol": "published",
+                    "cells": [{"attack": "clean", "variant": variant, "steps": steps}], "bound": bound,
+                    "dtype": "float32", "data": dataset.source}
+
+
+def summariser(profile: str, results: Path | None):
+    """Rows of accuracy as of every experiment, and of the bound, nats an image over the last 1,000 updates."""
+    common = outcomes.summariser(profile, results)
+
+    def summarise(records: list[Record]) -> list[dict]:
+        rows = common(records)
+        for record in records:
+            s = record.settings
+            if not np.isnan(s["bound"]):
+                rows.append({k: s[k] for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit",
+                                               "device", "dtype", "torch", "data", "seconds")}
+                            | s["cells"][0] | {"metric": "bound", "value": s["bound"]})
+        return rows
+    return summarise
+
+
+def schedule(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+             fresh: bool = False, only: str | None = None):
+    """Rows of clean accuracy by training (variant) and its length so far (steps: updates)."""
+    stops = [None, *profile_of(profile).stops]
+    todo = [units.Unit(f"{name}_{SHORT if stop is None else f'{PUBLISHED}-{stop:06d}'}_seed{seed}",
+                       lambda device, job=(name, stop): compute(*job, profile, seed, results, device))
+            for name in MODELS for stop in stops]
+    return units.ensure("schedule", todo, summariser(profile, results), profile=profile, device=device, results=results,
+                        fresh=fresh, only=only, seed=seed)
+
+
+if __name__ == "__main__":
+    units.main(schedule, __doc__)

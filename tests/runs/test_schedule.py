@@ -1,0 +1,49 @@
+"""A training that is looked at on its way ends where it would have ended anyway, and its rows say how far it had come."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lib.profiles import profile
+from lib.results import select
+from lib.runs import schedule
+from lib.runs.training import checkpoint
+
+CPU = torch.device("cpu")
+STOPS = profile("smoke").stops
+
+
+def same(one, other):
+    one, other = load_file(one), load_file(other)
+    return all(torch.equal(one[name], other[name]) for name in one | other)
+
+
+def test_stops_do_not_change_where_a_training_ends(tmp_path):
+    stopped, straight = tmp_path / "stopped", tmp_path / "straight"
+    for stop in STOPS:
+        at_stops = schedule.weights_at("GBZ", stop, "smoke", 0, stopped, CPU)
+    at_once = schedule.weights_at("GBZ", STOPS[-1], "smoke", 0, straight, CPU)
+    assert same(at_stops, at_once)
+    first = schedule.weights_at("GBZ", STOPS[0], "smoke", 0, stopped, CPU)
+    assert not same(first, at_once)
+
+
+def test_a_training_that_went_past_a_stop_without_leaving_weights_says_so(tmp_path):
+    first, second = (schedule.weights_at("GBZ", stop, "smoke", 0, tmp_path, CPU) for stop in STOPS[:2])
+    second.unlink()
+    assert schedule.weights_at("GBZ", STOPS[1], "smoke", 0, tmp_path, CPU) == second        # it stands exactly there
+    first.unlink()
+    state = checkpoint("GBZ", "smoke", 0, schedule.PUBLISHED, tmp_path).with_suffix(".state")
+    with pytest.raises(ValueError, match=f"{state.name} is past update {STOPS[0]}"):
+        schedule.weights_at("GBZ", STOPS[0], "smoke", 0, tmp_path, CPU)
+    schedule.weights_at("GBZ", STOPS[-1], "smoke", 0, tmp_path, CPU)
+    assert not state.exists()
+
+
+def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
+    rows = schedule.schedule("smoke", results=tmp_path)
+    accuracy = select(rows, metric="accuracy")
+    expected = {(schedule.SHORT, profile("smoke").training_for("GFZ").updates), *((schedule.PUBLISHED, stop) for stop in STOPS)}
+    assert {(row.variant, int(row.steps)) for row in accuracy.itertuples()} == expected
+    assert set(accuracy.model) == set(schedule.MODELS)
+    assert len(select(rows, metric="bound", variant=schedule.PUBLISHED)) == len(STOPS) * len(schedule.MODELS)
