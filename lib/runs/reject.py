@@ -29,8 +29,11 @@ def class_offsets(validation: Record, rejected: float) -> np.ndarray:
     """The logit under which each detector would reject this share of its own class, (class): an ablation of ours.
 
     Detectors are trained apart, so nothing makes their logits comparable; subtracting this gives them a common zero.
+    Raises ValueError naming the classes without an image.
     """
     labels, heads = validation["label"], validation["heads"]
+    if missing := sorted(set(range(heads.shape[1])) - set(labels.tolist())):
+        raise ValueError(f"no validation image has label {missing}; every class needs some to set its threshold: hold out more")
     return np.array([Reject.fit(heads[labels == k, k], rejected).threshold for k in range(heads.shape[1])])
 
 

@@ -32,9 +32,9 @@ def images():
     return test.images(slice(0, 4)), test.labels(slice(0, 4))
 
 
-def attack(nets, images, name, steps=2, best=False):
+def attack(nets, images, name, steps=2, best=False, eps=EPS):
     target = (images[1] + 1) % 10
-    return detection.attack_batch({k: InBfloat16(net) for k, net in nets.items()}, name, *images, target, EPS, steps, best, 10)
+    return detection.attack_batch({k: InBfloat16(net) for k, net in nets.items()}, name, *images, target, eps, steps, best, 10)
 
 
 def score(nets, system, x, y):
@@ -49,6 +49,11 @@ def test_every_attack_ends_inside_its_ball_and_the_box_and_moves_some_image(nets
     assert moved.min() >= 0 and moved.max() <= 1
     assert torch.allclose(Linf(EPS).project(moved - images[0]), moved - images[0], atol=1e-6)
     assert (moved != images[0]).any()
+
+
+@pytest.mark.parametrize("name", ["switching (12)", "aligned, integrated", "random class, Madry"])
+def test_at_radius_0_no_image_moves(nets, images, name):
+    assert torch.equal(attack(nets, images, name, eps=0.0), images[0])
 
 
 @pytest.mark.parametrize("name", detection.HARDEST)

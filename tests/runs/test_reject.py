@@ -69,6 +69,13 @@ def test_an_offset_a_class_gives_every_detector_the_same_rejection_of_its_own_cl
     assert np.array_equal(read, (NATURAL[1]["heads"] - offsets).argmax(1)) and score.shape == (60,)
 
 
+def test_a_class_without_a_held_out_image_is_named():
+    held = NATURAL[1].arrays
+    some = Record({name: array[held["label"] != 1] for name, array in held.items()}, {}, Path("two classes"))
+    with pytest.raises(ValueError, match=r"no validation image has label \[1\]"):
+        reject.class_offsets(some, 0.05)
+
+
 def test_whole_numbers_change_the_error_of_near_ties_only():
     table = reject.cut_to_whole_numbers(NATURAL + ATTACKS)
     assert list(table.index) == ["detectors (9)", "switching (12), best iterate"]
