@@ -90,6 +90,12 @@ def test_a_record_holds_what_every_network_says_of_the_attacked_images(nets):
     assert (settings["protocol"], settings["loss"], settings["eps"]) == ("published", "detectors (9)", EPS)
 
 
+def test_the_step_of_the_public_script_is_ten_times_that_of_the_caption(nets):
+    settings = [detection.compute(lambda *_: nets, "linf0.3", name, EPS, False, 2, "smoke", 0, CPU)[1]
+                for name in ("switching (12)", "switching (12), steps of 0.1")]
+    assert settings[1]["step_size"] == pytest.approx(10 * settings[0]["step_size"])
+
+
 def test_a_record_towards_a_class_says_which_and_never_the_true_one(nets):
     name = "random class, Madry"
     arrays, settings = detection.compute(lambda *_: nets, "linf0.3", name, EPS, False, 4, "smoke", 0, CPU)
