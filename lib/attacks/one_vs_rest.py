@@ -2,14 +2,15 @@
 
 f: logits of the classifier, (batch, class). heads: the detectors, whose call gives the logit z_k of every class and
 whose `picked(x, index)` gives that of one chosen detector an image, so that a gradient costs one network instead of K.
-y: true labels. The paper writes losses to be minimised; these are their negatives, to be ascended.
+y: true labels. The paper writes losses to be minimised; these are their negatives, to be ascended. All but `aligned` ask
+for a wrong class: ValueError, when first called, for logits of a single class.
 """
 
 from typing import Protocol, runtime_checkable
 
 import torch
 
-from lib.attacks.inputs import Images, Labels, Logits, LogitsFn, LossFn, PerImage, check_labels
+from lib.attacks.inputs import Images, Labels, Logits, LogitsFn, LossFn, PerImage, check_labels, check_logits
 from lib.attacks.losses import margin
 
 AHEAD = 0.01        # by how much the target must lead before an aligned attack turns to the detector (Tramer et al.)
@@ -89,4 +90,5 @@ def aligned(lag: LossFn, heads: Detectors, target: Labels) -> LossFn:
 
 
 def _others(logits: Logits, y: Labels) -> Logits:
+    check_logits(logits, y, 2)
     return logits.scatter(1, y[:, None], -torch.inf)

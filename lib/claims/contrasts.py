@@ -20,7 +20,8 @@ METRICS = {                 # as the ledger words them
     "iou": "overlap with the true support", "inside": "mass in the true support",
     "separated": "blobs in a part of their own", "least_share": "mass of the least blob, of what is due to it",
     "valley": "least sigmoid between the two centres", "peak_ratio": "right peak over left peak",
-    "offset": "distance of a peak from its centre", "speedup": "speed relative to one network"}
+    "offset": "distance of a peak from its centre", "target_reached": "target logits as high as natural ones",
+    "speedup": "speed relative to one network"}
 PLAIN = ("min_eps", "l2", "offset", "peak_ratio", "kl", "speedup")     # no shares: radii, distances, ratios, nats
 
 

@@ -28,7 +28,7 @@ class Verdict:
 
 
 def claims(paper: str = "deep-bayes") -> list[dict]:
-    """The claims of a paper; a predicate where one has been written, else what it waits for.
+    """The claims of a paper, each with its predicate.
 
     Raises FileNotFoundError naming the papers that there are.
     """
@@ -43,15 +43,12 @@ def verdict(claim: dict, rows: Evidence | dict[str, pd.DataFrame] | Path | str |
             profile: str = "laptop") -> Verdict:
     """Judge one claim under the published protocol, then under its second, harder test.
 
-    rows: frames by experiment, or a results folder (whose records then allow pairing over images). A smoke run, a
-    claim without a predicate, and missing rows leave it undecided, and `why` says so.
+    rows: frames by experiment, or a results folder (whose records then allow pairing over images). A smoke run and
+    missing rows leave it undecided, and `why` says so.
     """
     nothing = Finding(None, "")
     if profile == "smoke":
         return Verdict("undecided", "a smoke run shows that the machinery works; no verdict is drawn from it", nothing)
-    if "predicate" not in claim:
-        wanted = claim.get("waits", "its rows")
-        return Verdict("undecided", f"waits for {wanted}; its predicate is written before them", nothing, (wanted,))
     evidence = rows if isinstance(rows, Evidence) else Evidence.of(rows, profile)
     scope = f"on {claim['predicate']['scope']}: " if "scope" in claim["predicate"] else ""
     first = judge(claim["predicate"]["published"], evidence)
@@ -84,7 +81,7 @@ def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str
                       "published": f"{claim['metric']}: {claim['direction']}", "ours": found.finding.ours,
                       "n": found.finding.n, "seeds": found.finding.seeds, "profile": profile,
                       "verdict": found.verdict, "why": found.why, "also": also(claim, evidence),
-                      "link": claim.get("predicate", {}).get("page", ""), "needs": "; ".join(found.needs)})
+                      "link": claim["predicate"].get("page", ""), "needs": "; ".join(found.needs)})
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
@@ -94,7 +91,7 @@ def also(claim: dict, evidence: Evidence) -> str:
     A row that several trainings have is their mean, with the smallest and the largest.
     """
     said = []
-    for wanted in claim.get("predicate", {}).get("shows", []):
+    for wanted in claim["predicate"].get("shows", []):
         keys = {key: value for key, value in wanted.items() if key != "label"}
         if values := evidence.values(keys):
             mean = shown(sum(values) / len(values), keys["metric"])

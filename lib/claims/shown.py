@@ -43,7 +43,7 @@ def as_html(table: pd.DataFrame, paper: str = "deep-bayes", page: str = LEDGER) 
     and, from any other page, to the entry in the ledger. A claim whose `link` is blank has no rows to link to.
     Readable on a phone, in light and dark, and without colour (a badge says its verdict).
     """
-    readings = {claim["id"]: claim["predicate"]["reading"] for claim in claims(paper) if "predicate" in claim}
+    readings = {claim["id"]: claim["predicate"]["reading"] for claim in claims(paper)}
     return f'{STYLE}<div class="ledger">{"".join(_entry(line, readings, page) for line in table.itertuples())}</div>'
 
 

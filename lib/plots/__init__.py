@@ -5,11 +5,11 @@ from lib.plots.densities import along_training, maps, on_the_line
 from lib.plots.diagrams import factorisations
 from lib.plots.images import grid
 from lib.plots.palette import LOOKS, NAMES, encode, look, ordered
-from lib.plots.rejects import auc_by_class, distances, logit_ranges, reject_curves, winning_logits
+from lib.plots.rejects import auc_by_class, distances, logit_histograms, logit_ranges, reject_curves
 from lib.plots.rings import acceptance, divergences
 from lib.plots.speed import growth, speedups
 
 __all__ = ["LOOKS", "NAMES", "acceptance", "accuracy_against_eps", "accuracy_against_l2", "along_training", "auc_by_class",
            "beside", "detection_against", "distances", "divergences", "encode", "factorisations", "grid", "growth",
-           "logit_ranges", "look", "maps", "margins", "on_the_line", "ordered", "reject_curves", "shares", "speedups",
-           "winning_logits"]
+           "logit_histograms", "logit_ranges", "look", "maps", "margins", "on_the_line", "ordered", "reject_curves",
+           "shares", "speedups"]

@@ -67,7 +67,7 @@ def ordered(models) -> list[str]:
 class Plate(Figure):
     """A figure that a notebook shows as a small PNG of its own making, whatever plotting backend the kernel has."""
 
-    dots, colours = 76, 255                     # an inch and in all, in a notebook
+    dots, colours = 108, 128                    # an inch and in all, in a notebook: as wide as the text of a page
     def savefig(self, *args, **kwargs) -> None:
         with mpl.rc_context(RC):                # ticks are made when they are drawn: keep the style in force until then
             super().savefig(*args, **kwargs)

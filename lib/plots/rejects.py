@@ -93,8 +93,9 @@ def distances(cases: dict, marks: dict | None = None) -> Figure:
 
 
 @styled
-def winning_logits(cases: dict, title: str = "") -> Figure:
-    """Histograms of winning logits, a panel a system: natural images (filled) and misread attacked ones (outlined).
+def logit_histograms(cases: dict, xlabel: str = "winning logit", attacked_are: str = "attacked, misread") -> Figure:
+    """Histograms of logits, a panel a system: natural images (filled) and attacked ones (outlined), which the legend calls
+    `attacked_are`.
 
     cases: system -> (natural, attacked). The dotted line is the 5 % quantile of the natural ones.
     """
@@ -106,9 +107,9 @@ def winning_logits(cases: dict, title: str = "") -> Figure:
         bins = np.linspace(both.min(), both.max() + 1e-6, 31)
         axis.hist(natural, bins, weights=np.full(len(natural), 1 / len(natural)), color=FAINT, alpha=0.55, label="natural")
         axis.hist(attacked, bins, weights=np.full(len(attacked), 1 / max(1, len(attacked))), histtype="step", linewidth=2,
-                  color=look(name)["color"], label="attacked, misread")
+                  color=look(name)["color"], label=attacked_are)
         axis.axvline(np.quantile(natural, 0.05), color=INK, linestyle=(0, (1, 2)), linewidth=1.2)
-        axis.set(title=name, xlabel="winning logit")
+        axis.set(title=name, xlabel=xlabel)
         axis.yaxis.set_major_formatter(PercentFormatter(1))
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), fontsize=9.5)
     return figure

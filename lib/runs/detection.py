@@ -18,26 +18,31 @@ from lib.profiles import DETECTORS, SYSTEMS
 from lib.profiles import profile as profile_of
 from lib.runs import reject, systems, units
 from lib.runs.heads import split
-from lib.runs.systems import InBfloat16, read
+from lib.runs.systems import InBfloat16, other_classes, read
 from lib.runs.training import dataset_of
 
-BATCH, STEP_SIZE, THUMBS = 100, 0.01, 4
+BATCH, STEP_SIZE = 100, 0.01
+THUMBS, SAMPLES = 4, 10             # pictures kept of an attack; of one towards a random class, as many as in Figure 3
 Nets = dict[str, InBfloat16]        # "f", "heads" and "madry"
 
 
 @dataclass(frozen=True)
 class Attack:
-    """loss(nets, y): what is ascended. target: whose decision counts for best iterates (integrated, generative, Madry).
+    """loss(nets, y): what is ascended. system: whose decision counts for best iterates (integrated, generative, Madry).
 
-    towards: loss(nets, target) of a targeted attack, run once towards every class.
+    towards: "" for an untargeted attack; else loss(nets, target), run once towards "every" class, or towards one other
+    class that is drawn at "random" for each image. step_size: of 100 steps, pixels in [0, 1].
     """
 
     loss: Callable
     system: str
-    towards: bool = False
+    towards: str = ""
+    step_size: float = STEP_SIZE
 
 
-ATTACKS = {     # by the paper's loss numbers; the last three after Tramer et al. (2020)
+# By the paper's loss numbers; steps of 0.1 are those of the public script; aligned ones after Tramer et al. (2020); the
+# last two for Figures 3 and 8.
+ATTACKS = {
     "classifier (8)": Attack(lambda n, y: margin(n["f"], y), "GAT-integrated"),
     "detectors (9)": Attack(lambda n, y: best_wrong_detector(n["heads"], y), "GAT-generative"),
     "detectors, cross-entropy": Attack(lambda n, y: cross_entropy(n["heads"], y), "GAT-generative"),
@@ -46,10 +51,14 @@ ATTACKS = {     # by the paper's loss numbers; the last three after Tramer et al
     "combined (11), as coded": Attack(lambda n, y: combined(n["f"], n["heads"], y, True), "GAT-integrated"),
     "switching (12)": Attack(lambda n, y: switching(n["f"], n["heads"], y), "GAT-integrated"),
     "Madry (8)": Attack(lambda n, y: margin(n["madry"], y), "Madry"),
-    "aligned, integrated": Attack(lambda n, t: aligned(margin(n["f"], t), n["heads"], t), "GAT-integrated", True),
+    "detectors (9), steps of 0.1": Attack(lambda n, y: best_wrong_detector(n["heads"], y), "GAT-generative", step_size=0.1),
+    "switching (12), steps of 0.1": Attack(lambda n, y: switching(n["f"], n["heads"], y), "GAT-integrated", step_size=0.1),
+    "aligned, integrated": Attack(lambda n, t: aligned(margin(n["f"], t), n["heads"], t), "GAT-integrated", "every"),
     "aligned, generative": Attack(lambda n, t: aligned(detector_margin(n["heads"], t), n["heads"], t),
-                                  "GAT-generative", True),
-    "aligned, Madry": Attack(lambda n, t: aligned(margin(n["madry"], t), n["madry"], t), "Madry", True),
+                                  "GAT-generative", "every"),
+    "aligned, Madry": Attack(lambda n, t: aligned(margin(n["madry"], t), n["madry"], t), "Madry", "every"),
+    "random class, generative": Attack(lambda n, t: lambda x: n["heads"].picked(x, t), "GAT-generative", "random"),
+    "random class, Madry": Attack(lambda n, t: lambda x: n["madry"].picked(x, t), "Madry", "random"),
 }
 HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also with best iterates, and at a larger radius
 
@@ -63,14 +72,15 @@ def decide(nets: Nets, system: str, x: Tensor) -> tuple[Tensor, Tensor]:
     return predicted, score
 
 
-def attack_batch(nets: Nets, name: str, x: Tensor, y: Tensor, eps: float, steps: int, best: bool,
+def attack_batch(nets: Nets, name: str, x: Tensor, y: Tensor, target: Tensor, eps: float, steps: int, best: bool,
                  classes: int) -> Tensor:
     """Attacked images: the last iterate, or the misread one that the attacked system accepts most readily.
 
-    A targeted attack runs towards every class; the result is the misread one with the highest score, x if none is.
+    target: the class that an attack towards a random one goes for, (batch). Of an attack towards every class the result
+    is the misread one with the highest score, x if none is.
     """
     attack, ball = ATTACKS[name], Linf(eps)
-    step = STEP_SIZE * 100 / steps
+    step = attack.step_size * 100 / steps
 
     def score(z):
         predicted, accepted = decide(nets, attack.system, z)
@@ -79,11 +89,11 @@ def attack_batch(nets: Nets, name: str, x: Tensor, y: Tensor, eps: float, steps:
     def run(loss_fn):
         return adam_pgd(loss_fn, x, ball, steps=steps, step_size=step, keep=best_by(score) if best else None)
 
-    if not attack.towards:
-        return run(attack.loss(nets, y))
+    if attack.towards != "every":
+        return run(attack.loss(nets, target if attack.towards else y))
     chosen, top = x, torch.full((len(x),), -torch.inf, device=x.device)
-    for target in range(classes):
-        found = run(attack.loss(nets, torch.full_like(y, target)))
+    for each in range(classes):
+        found = run(attack.loss(nets, torch.full_like(y, each)))
         with torch.no_grad():
             now = score(found)
         chosen, top = torch.where((now > top)[:, None, None, None], found, chosen), torch.maximum(top, now)
@@ -101,19 +111,24 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
     part = split(profile)[1] if name == "validation" else dataset.test
     index = list(range(min(n, len(part))))
     x, y = part.images(index), part.labels(index)
+    random = name in ATTACKS and ATTACKS[name].towards == "random"
+    target = other_classes("detection", y, index, seed, len(dataset.classes)) if random else y
     steps, fast = DETECTORS[profile].attack_steps, {key: InBfloat16(net) for key, net in exact.items()}
+    step = (ATTACKS[name].step_size if name in ATTACKS else STEP_SIZE) * 100 / steps
     moved = x if name not in ATTACKS else torch.cat([
-        attack_batch(fast, name, clean.to(device), label.to(device), eps, steps, best, len(dataset.classes)).cpu()
-        for clean, label in zip(x.split(BATCH), y.split(BATCH))])
+        attack_batch(fast, name, *(each.to(device) for each in batch), eps, steps, best, len(dataset.classes)).cpu()
+        for batch in zip(x.split(BATCH), y.split(BATCH), target.split(BATCH))])
     arrays = {key: read(net, moved, device) for key, net in exact.items()}
     arrays |= {"index": np.array(index, np.int32), "label": y.numpy().astype(np.int8),
                "l2": (moved - x).flatten(1).norm(dim=1).numpy(), "linf": (moved - x).flatten(1).abs().amax(1).numpy()}
+    if random:
+        arrays["target"] = target.numpy().astype(np.int8)
     if name in ATTACKS:
-        arrays["thumbs"] = (moved[:THUMBS] * 255).round().byte().numpy()
+        arrays["thumbs"] = (moved[:SAMPLES if random else THUMBS] * 255).round().byte().numpy()
     return arrays, {"experiment": "detection", "dataset": dataset.name, "model": "GAT", "variant": system, "seed": seed,
                     "attack": "adam-pgd" if name in ATTACKS else name, "loss": name if name in ATTACKS else "",
-                    "norm": "linf",
-                    "eps": eps, "steps": steps, "step_size": STEP_SIZE * 100 / steps, "best": best, "attack_seed": seed,
+                    "system": ATTACKS[name].system if name in ATTACKS else "", "norm": "linf", "eps": eps,
+                    "steps": steps, "step_size": step, "best": best, "attack_seed": seed,
                     "profile": profile, "protocol": "strong" if best or "aligned" in name else "published",
                     "dtype": "bfloat16", "data": dataset.source}
 
@@ -121,10 +136,11 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
 def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
     """Every unit of a system: attack, eps, best iterate or last, images."""
     sizes, eps = DETECTORS[profile].attacked_images, SYSTEMS[system].eps
-    wanted = [(name, eps, False, sizes["aligned" if ATTACKS[name].towards else "single"]) for name in ATTACKS]
+    of = {kind: [name for name in ATTACKS if ATTACKS[name].towards == kind] for kind in ("", "every", "random")}
+    wanted = [(name, eps, False, sizes["aligned" if kind else "single"]) for kind in ("", "every") for name in of[kind]]
     wanted += [(name, eps, True, sizes["single"]) for name in HARDEST]
-    if profile != "smoke":
-        wanted += [(name, round(eps + 0.1, 3), False, sizes["single"]) for name in HARDEST]
+    beyond = of["random"] if profile == "smoke" else [*HARDEST, *of["random"]]
+    wanted += [(name, round(eps + 0.1, 3), False, sizes["single"]) for name in beyond]
     natural = 100 if profile == "smoke" else 10_000
     return [("clean", 0.0, False, natural), ("validation", 0.0, False, natural), *wanted]
 

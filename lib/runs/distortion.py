@@ -11,13 +11,13 @@ import torch
 from lib.attacks import best_wrong_detector, smallest_change
 from lib.detectors.one_vs_rest import Reject
 from lib.metrics import mean_interval, wilson
-from lib.models import Heads, stream
+from lib.models import Heads
 from lib.profiles import DETECTORS, SYSTEMS
 from lib.profiles import profile as profile_of
 from lib.results import COLUMNS, Record
 from lib.runs import units
 from lib.runs.heads import split, trained_heads
-from lib.runs.systems import InBfloat16, read
+from lib.runs.systems import InBfloat16, other_classes, read
 from lib.runs.training import dataset_of
 
 NATURAL = 0.95                      # of natural images are accepted at the threshold
@@ -66,8 +66,7 @@ def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: 
     fast = InBfloat16(heads)
     index = list(range(n))
     x, y = dataset.test.images(index).to(device), dataset.test.labels(index).to(device)
-    draws = [int(stream("distortion/target", seed, i).integers(len(dataset.classes) - 1)) for i in index]
-    target = (y + 1 + torch.tensor(draws, device=device)) % len(dataset.classes)
+    target = other_classes("distortion", y, index, seed, len(dataset.classes))
     score = best_wrong_detector(fast, y) if protocol.aim == "untargeted" else lambda z: fast.picked(z, target)
 
     def success(z):

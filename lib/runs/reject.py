@@ -29,8 +29,11 @@ def class_offsets(validation: Record, rejected: float) -> np.ndarray:
     """The logit under which each detector would reject this share of its own class, (class): an ablation of ours.
 
     Detectors are trained apart, so nothing makes their logits comparable; subtracting this gives them a common zero.
+    Raises ValueError naming the classes without an image.
     """
     labels, heads = validation["label"], validation["heads"]
+    if missing := sorted(set(range(heads.shape[1])) - set(labels.tolist())):
+        raise ValueError(f"no validation image has label {missing}; every class needs some to set its threshold: hold out more")
     return np.array([Reject.fit(heads[labels == k, k], rejected).threshold for k in range(heads.shape[1])])
 
 
@@ -43,7 +46,9 @@ def reject_curve(clean: Record, attacked: Record, system: str) -> Curve:
 def summarise(records: list[Record]) -> list[dict]:
     """accuracy (13) on natural test images and error (14) under each attack, at thresholds that reject 0, 1 and 5 % of
     validation images. Column detector names the share, and "per class" where each class has a threshold of its own. In
-    the worst case an image is lost if any attack on it succeeds (over the images that all attacks share)."""
+    the worst case an image is lost if any attack on it succeeds (over the images that all attacks share).
+    target_reached: of images pushed towards a random class, the share whose logit of it is as high as natural ones have
+    (`reached`), on the attacked system."""
     rows, groups = [], defaultdict(list)
     for record in records:
         groups[(record.settings["variant"], record.settings["seed"])].append(record)
@@ -52,7 +57,29 @@ def summarise(records: list[Record]) -> list[dict]:
         attacks = [r for r in group if r.settings["loss"]]
         if {"clean", "validation"} <= natural.keys():
             rows += [row for system in SYSTEMS for row in _rows(natural, attacks, system)]
+            rows += [_key(record, record.settings["system"]) | {"loss": label(record)}
+                     | _share("target_reached", reached(natural["clean"], record, record.settings["system"]))
+                     for record in attacks if "target" in record.arrays]
     return rows
+
+
+def reached(clean: Record, attacked: Record, system: str, share: float = 0.05) -> np.ndarray:
+    """Whether the logit of the target class lies above the `share` quantile of that class's natural test images, (image).
+
+    Images of a target without natural ones in `clean` count as not reached.
+    """
+    (own, natural), (target, pushed) = (class_logits(record, system) for record in (clean, attacked))
+    floor = np.full(max(own.max(), target.max()) + 1, np.inf)
+    for k in np.unique(own):
+        floor[k] = Reject.fit(natural[own == k], share).threshold
+    return pushed >= floor[target]
+
+
+def class_logits(record: Record, system: str) -> tuple[np.ndarray, np.ndarray]:
+    """A class for each image, its target or else its label, and the logit that a system gives to that class."""
+    wanted = record["target" if "target" in record.arrays else "label"].astype(int)
+    logits = record["madry" if system == "Madry" else "heads"]
+    return wanted, np.take_along_axis(logits, wanted[:, None], axis=1)[:, 0]
 
 
 def _rows(natural: dict[str, Record], attacks: list[Record], system: str) -> list[dict]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.models import ConvNet, Heads
+from lib.models import ConvNet, Heads, stream
 from lib.profiles import DETECTORS
 from lib.runs import units
 from lib.runs.heads import trained_heads
@@ -72,6 +72,12 @@ def networks(profile: str, seed: int, results: Path | None = None) -> Callable[[
                 "heads": trained_heads(system, profile, seed, device, results),
                 "madry": classifier("Madry", profile, 0, device, results)}
     return load
+
+
+def other_classes(purpose: str, y: Tensor, index: list[int], seed: int, classes: int) -> Tensor:
+    """A class other than the true one for each image, drawn at random; keyed by purpose, seed and image."""
+    draws = [int(stream(f"{purpose}/target", seed, i).integers(classes - 1)) for i in index]
+    return (y + 1 + torch.tensor(draws, device=y.device)) % classes
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from lib.profiles import DETECTORS
 from lib.results import RESULTS, Record, read_record
 from lib.runs.heads import variant_of
 from lib.runs.reading import agreement
-from lib.runs.reject import WORST, label, reading, reject_curve
+from lib.runs.reject import WORST, class_logits, label, reading, reject_curve
 from lib.runs.systems import networks, read
 from lib.runs.training import checkpoint, dataset_of
 from lib.runs.units import device_of
@@ -105,6 +105,23 @@ def read_by_others(of: Bench, cases: dict[str, tuple[str, str]], radii=(0.3, 0.4
     return pd.DataFrame(lines).T.rename_axis(["model", "eps"]) if lines else pd.DataFrame()
 
 
+def read_as_target(of: Bench, cases: dict[str, str], eps: float) -> pd.DataFrame:
+    """How often images pushed towards a class are read as that class: by whom they were made (model), by whom they are
+    read (reader: f, which was not attacked, or one of reject.SYSTEMS), value with low and high, n.
+
+    cases: attacked system -> words of its attack.
+    """
+    rows = []
+    for model, words in cases.items():
+        if (record := of.at(eps).get(words)) is not None:
+            seen = {reader: reading(record, reader)[0] for reader in cases} | {"f": record["f"].argmax(1)}
+            for reader, classes in seen.items():
+                share = float((classes == record["target"]).mean())
+                low, high = wilson(share, len(classes))
+                rows.append({"model": model, "reader": reader, "value": share, "low": low, "high": high, "n": len(classes)})
+    return pd.DataFrame(rows, columns=["model", "reader", "value", "low", "high", "n"])
+
+
 def scores(of: Bench, model: str, words: str, eps: float) -> tuple[np.ndarray, np.ndarray] | None:
     """Winning logits on natural images that are read right, and on attacked ones that are not; None without records."""
     record = of.at(eps).get(words)
@@ -113,6 +130,14 @@ def scores(of: Bench, model: str, words: str, eps: float) -> tuple[np.ndarray, n
     clean = of.natural["clean"]
     (right, natural), (seen, attacked) = reading(clean, model), reading(record, model)
     return natural[right == clean["label"]], attacked[seen != record["label"]]
+
+
+def target_scores(of: Bench, model: str, words: str, eps: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """Logits of their own class on natural images, and of the target on images pushed towards it; None without records."""
+    record = of.at(eps).get(words)
+    if record is None or not of.ready:
+        return None
+    return class_logits(of.natural["clean"], model)[1], class_logits(record, model)[1]
 
 
 def as_likely(natural: np.ndarray, attacked: np.ndarray, share: float = 0.05) -> tuple[float, float, float, int]:
@@ -127,7 +152,8 @@ def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, floa
     """Arguments of `plots.grid`: the first test images, unselected, and what attacks made of them, a row each.
 
     clean: (image, H, W) in [0, 1]. cases: row name -> (system, attack, eps). The caption says what the attacked system
-    reads and what f reads; a red frame marks what the system misreads.
+    reads and what f reads; a red frame marks what the system misreads. Where all attacks go towards a class, the same in
+    all rows, columns name it.
     """
     found = {row: (model, of.at(eps)[words]) for row, (model, words, eps) in cases.items() if words in of.at(eps)}
     count = min((len(record["thumbs"]) for _, record in found.values()), default=0)
@@ -137,8 +163,11 @@ def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, floa
         images.append(list(record["thumbs"][:count, 0]))
         captions.append([f"{a}, f: {b}" for a, b in zip(seen, f)])
         flagged.append((seen != record["label"][:count]).tolist())
-    truth = next(iter(found.values()))[1]["label"][:count] if found else []
-    return {"images": images, "rows": ["test image", *found] if found else [], "columns": [f"a {k}" for k in truth],
+    first = next(iter(found.values()))[1] if found else None
+    columns = [f"a {k}" for k in first["label"][:count]] if found else []
+    if found and all("target" in record.arrays for _, record in found.values()):
+        columns = [f"{own} to {k}" for own, k in zip(first["label"][:count], first["target"])]
+    return {"images": images, "rows": ["test image", *found] if found else [], "columns": columns,
             "captions": captions, "flagged": flagged}
 
 

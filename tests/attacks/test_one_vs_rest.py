@@ -86,3 +86,14 @@ def test_a_gradient_looks_through_one_detector_an_image():
 def test_labels_of_a_wrong_kind_are_refused_before_any_work():
     with pytest.raises(ValueError, match="holds the label -1"):
         best_wrong_detector(Toy(), Y - 1)
+
+
+@pytest.mark.parametrize("loss", [lambda heads, y: best_wrong_detector(heads, y), lambda heads, y: detector_margin(heads, y),
+                                  lambda heads, y: combined(heads, heads, y), lambda heads, y: switching(heads, heads, y)])
+def test_a_single_detector_has_no_wrong_class_and_is_refused(loss):
+    class One(Toy):
+        def __call__(self, x):
+            return super().__call__(x)[:, :1]
+
+    with pytest.raises(ValueError, match="need 2 classes, the logits have 1"):
+        loss(One(), torch.zeros(4, dtype=torch.int64))(random_images())

@@ -72,9 +72,9 @@ def test_a_page_has_short_cells(page):
 
 @pages
 def test_a_page_is_light(page):
-    """300 kB, or 1.2 MB with widgets."""
+    """360 kB, or 1.2 MB with widgets."""
     widgets = "widgets" in nbformat.read(ROOT / page, as_version=4).metadata
-    assert (ROOT / page).stat().st_size < (1_200_000 if widgets else 300_000)
+    assert (ROOT / page).stat().st_size < (1_200_000 if widgets else 360_000)
 
 
 @pages

@@ -95,7 +95,7 @@ def test_what_is_waited_for_is_listed_with_the_claims_it_would_decide():
 
 
 def test_every_link_leads_to_a_heading_that_is_there():
-    linked = [c["predicate"] for c in ALL + claims.claims("gat") if "predicate" in c]
+    linked = [c["predicate"] for c in ALL + claims.claims("gat")]
     for page, _, place in {predicate.get("page", "").partition("#") for predicate in linked} - {("", "", "")}:
         cells = json.loads((results.ROOT / "book" / f"{page}.ipynb").read_text())["cells"]
         lines = "".join("\n" + "".join(c["source"]) for c in cells if c["cell_type"] == "markdown").splitlines()

@@ -55,6 +55,10 @@ def test_a_threshold_that_would_accept_nothing_is_refused():
         Reject.fit(np.empty(0))
 
 
+def test_a_threshold_above_every_score_accepts_nothing_and_one_below_everything():
+    assert not Reject(np.inf).accepts(NATURAL).any() and Reject(-np.inf).accepts(NATURAL).all()
+
+
 def test_scores_and_outcomes_of_different_number_are_refused():
     with pytest.raises(ValueError, match="200 natural scores with 150 outcomes"):
         curve(NATURAL, MISREAD, ATTACKED, MISREAD)

@@ -26,7 +26,7 @@ def words(figure) -> str:
 
 def test_nothing_to_draw_gives_a_sentence():
     assert "no rows yet" in words(plots.reject_curves({"GAT-generative": {}})) and "no rows yet" in words(plots.distances({}))
-    assert "no rows yet" in words(plots.winning_logits({})) and "no rows yet" in words(plots.logit_ranges({}, {}))
+    assert "no rows yet" in words(plots.logit_histograms({})) and "no rows yet" in words(plots.logit_ranges({}, {}))
     assert "no rows yet" in words(plots.auc_by_class(pd.DataFrame({"variant": []})))
 
 
@@ -63,9 +63,10 @@ def test_auc_has_a_panel_for_each_system_and_a_ring_where_a_number_is_printed():
     assert [len(axis.lines) for axis in figure.axes] == [2, 1]
 
 
-def test_winning_logits_and_ranges_show_every_image():
+def test_histograms_and_ranges_of_logits_show_every_image():
     rng = np.random.default_rng(0)
-    figure = plots.winning_logits({"Madry": (rng.normal(5, 1, 100), rng.normal(4, 1, 20))})
+    figure = plots.logit_histograms({"Madry": (rng.normal(5, 1, 100), rng.normal(4, 1, 20))}, "target logit", "pushed")
+    assert "target logit" in words(figure) and "pushed" in words(figure)
     assert sum(patch.get_height() for patch in figure.axes[0].patches[:30]) > 0.99
     ranges = plots.logit_ranges({"test digits": rng.normal(5, 1, 50), "noise": rng.normal(-9, 1, 50)}, {"1%": 1.0, "5%": 2.0})
     assert "test digits" in words(ranges) and "5%" in words(ranges)

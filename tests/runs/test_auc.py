@@ -51,6 +51,11 @@ def test_a_random_start_is_in_the_ball_and_depends_on_seed_image_and_restart(x, 
         assert not torch.equal(start, auc.random_start(x, test, images, seed, restart))
 
 
+@pytest.mark.parametrize("test", [auc.Test("linf", 0.0, 2, 0.1), auc.Test("l2", 0.0, 2, 0.1, "normgrad", 2)])
+def test_at_radius_0_no_image_moves(heads, x, test):
+    assert torch.equal(auc.attacked(heads, x, 0, test, list(range(len(x))), 0), x)
+
+
 def test_the_first_two_detectors_get_every_test_and_the_others_the_main_one():
     for profile in DETECTORS:
         main = auc.main_test("l2-5.0", profile)

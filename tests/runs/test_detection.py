@@ -32,8 +32,9 @@ def images():
     return test.images(slice(0, 4)), test.labels(slice(0, 4))
 
 
-def attack(nets, images, name, steps=2, best=False):
-    return detection.attack_batch({k: InBfloat16(net) for k, net in nets.items()}, name, *images, EPS, steps, best, 10)
+def attack(nets, images, name, steps=2, best=False, eps=EPS):
+    target = (images[1] + 1) % 10
+    return detection.attack_batch({k: InBfloat16(net) for k, net in nets.items()}, name, *images, target, eps, steps, best, 10)
 
 
 def score(nets, system, x, y):
@@ -50,6 +51,11 @@ def test_every_attack_ends_inside_its_ball_and_the_box_and_moves_some_image(nets
     assert (moved != images[0]).any()
 
 
+@pytest.mark.parametrize("name", ["switching (12)", "aligned, integrated", "random class, Madry"])
+def test_at_radius_0_no_image_moves(nets, images, name):
+    assert torch.equal(attack(nets, images, name, eps=0.0), images[0])
+
+
 @pytest.mark.parametrize("name", detection.HARDEST)
 def test_the_best_iterate_is_accepted_at_least_as_readily_as_the_last(nets, images, name):
     fast = {k: InBfloat16(net) for k, net in nets.items()}
@@ -59,7 +65,14 @@ def test_the_best_iterate_is_accepted_at_least_as_readily_as_the_last(nets, imag
     assert (best >= last).all()
 
 
-@pytest.mark.parametrize("name", [n for n, a in detection.ATTACKS.items() if a.towards])
+@pytest.mark.parametrize("name, net", [("random class, generative", "heads"), ("random class, Madry", "madry")])
+def test_an_attack_towards_a_class_raises_the_logit_of_that_class(nets, images, name, net):
+    target = (images[1] + 1) % 10
+    clean, moved = (nets[net].picked(x, target) for x in (images[0], attack(nets, images, name)))
+    assert (moved > clean).all()
+
+
+@pytest.mark.parametrize("name", [n for n, a in detection.ATTACKS.items() if a.towards == "every"])
 def test_an_aligned_attack_gives_a_misread_image_or_the_clean_one(nets, images, name):
     moved = attack(nets, images, name)
     fast = {k: InBfloat16(net) for k, net in nets.items()}
@@ -75,6 +88,20 @@ def test_a_record_holds_what_every_network_says_of_the_attacked_images(nets):
     again = nets["heads"](torch.from_numpy(arrays["thumbs"]).float() / 255).numpy()
     assert np.abs(again - arrays["heads"]).max() < 0.05          # pictures are rounded to 256 levels
     assert (settings["protocol"], settings["loss"], settings["eps"]) == ("published", "detectors (9)", EPS)
+
+
+def test_the_step_of_the_public_script_is_ten_times_that_of_the_caption(nets):
+    settings = [detection.compute(lambda *_: nets, "linf0.3", name, EPS, False, 2, "smoke", 0, CPU)[1]
+                for name in ("switching (12)", "switching (12), steps of 0.1")]
+    assert settings[1]["step_size"] == pytest.approx(10 * settings[0]["step_size"])
+
+
+def test_a_record_towards_a_class_says_which_and_never_the_true_one(nets):
+    name = "random class, Madry"
+    arrays, settings = detection.compute(lambda *_: nets, "linf0.3", name, EPS, False, 4, "smoke", 0, CPU)
+    assert (arrays["target"] != arrays["label"]).all() and settings["system"] == "Madry"
+    again = detection.compute(lambda *_: nets, "linf0.3", name, EPS, False, 2, "smoke", 0, CPU)[0]
+    assert np.array_equal(again["target"], arrays["target"][:2])         # however the images are cut into units
 
 
 def test_natural_records_are_of_test_images_and_of_held_out_ones(nets):

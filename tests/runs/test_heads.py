@@ -80,6 +80,12 @@ def test_a_class_that_is_missing_from_a_batch_is_an_error_that_says_so():
         taught((3,), negatives=31).objective(X, Y, noise())
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_at_radius_0_negatives_stay_where_they_are(norm):
+    x = X[Y != 0][None]
+    assert torch.equal(taught((0,), Inner(norm, 0.0, 2, 0.05)).perturbed(x, noise()), x)
+
+
 def test_unknown_systems_and_norms_are_refused_with_the_choices():
     with pytest.raises(ValueError, match="unknown system 'linf0.1'; expected one of linf0.3"):
         DETECTORS["laptop"].inner("linf0.1")

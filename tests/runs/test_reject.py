@@ -69,6 +69,13 @@ def test_an_offset_a_class_gives_every_detector_the_same_rejection_of_its_own_cl
     assert np.array_equal(read, (NATURAL[1]["heads"] - offsets).argmax(1)) and score.shape == (60,)
 
 
+def test_a_class_without_a_held_out_image_is_named():
+    held = NATURAL[1].arrays
+    some = Record({name: array[held["label"] != 1] for name, array in held.items()}, {}, Path("two classes"))
+    with pytest.raises(ValueError, match=r"no validation image has label \[1\]"):
+        reject.class_offsets(some, 0.05)
+
+
 def test_whole_numbers_change_the_error_of_near_ties_only():
     table = reject.cut_to_whole_numbers(NATURAL + ATTACKS)
     assert list(table.index) == ["detectors (9)", "switching (12), best iterate"]
@@ -81,3 +88,23 @@ def test_whole_numbers_change_the_error_of_near_ties_only():
 
 def test_nothing_is_said_before_the_natural_records_are_there():
     assert reject.summarise(ATTACKS) == [] and reject.summarise([NATURAL[0], *ATTACKS]) == []
+
+
+def test_a_target_is_reached_where_its_logit_is_as_high_as_natural_images_of_that_class_have():
+    heads = np.zeros((20, 2), np.float32)
+    heads[:10, 0], heads[10:, 1] = np.arange(10), 100 + np.arange(10)             # class 1 has higher logits throughout
+    clean = Record({"heads": heads, "madry": heads, "label": np.repeat([0, 1], 10).astype(np.int8)}, {}, Path("clean"))
+    pushed = np.array([[0, 104], [5, 0], [0, 5]], np.float32)
+    attacked = Record({"heads": pushed, "madry": pushed, "label": np.array([0, 1, 0], np.int8),
+                       "target": np.array([1, 0, 1], np.int8)}, {}, Path("attacked"))
+    for system in reject.SYSTEMS[1:]:
+        assert reject.reached(clean, attacked, system, 0.2).tolist() == [True, True, False]
+    assert reject.reached(clean, Record(attacked.arrays | {"target": np.array([2, 0, 0])} | {"heads": np.ones((3, 3))},
+                                        {}, Path("no class 2")), "GAT-generative").tolist() == [False, True, True]
+
+
+def test_rows_say_how_often_a_target_is_reached_on_the_attacked_system_alone():
+    pushed = record("adam-pgd", "random class, Madry", shift=9.0)
+    pushed.arrays["target"], pushed.settings["system"] = ((LABEL + 1) % 3).astype(np.int8), "Madry"
+    (row,) = [row for row in reject.summarise([*NATURAL, pushed]) if row["metric"] == "target_reached"]
+    assert row["model"] == "Madry" and row["value"] > 0.9 and row["low"] < row["value"] and row["n"] == 60

@@ -91,3 +91,25 @@ def test_pictures_say_what_both_read_and_frame_what_is_misread(bench):
                                           "not stored": ("Madry", "Madry (8)", 0.3)})
     assert shown["rows"] == ["test image", "generative"] and shown["columns"] == ["a 0", "a 1", "a 2", "a 0"]
     assert shown["captions"][1][0] == "1, f: 0" and shown["flagged"][1] == [True, False, False, False]
+
+
+def test_pictures_pushed_towards_a_class_are_named_by_it_and_scored_by_its_logit(bench):
+    pushed = record([1, 2, 0, 0], [9, 8, 7, 6], name="random class, generative", eps=0.4)
+    pushed.arrays["target"] = np.array([1, 2, 0, 1], np.int8)
+    bench.attacks["random class, generative", 0.4] = pushed
+    case = ("GAT-generative", "random class, generative", 0.4)
+    assert views.pictures(bench, np.zeros((6, 28, 28)), {"pushed": case})["columns"] == ["0 to 1", "1 to 2", "2 to 0", "0 to 1"]
+    natural, attacked = views.target_scores(bench, *case)
+    assert natural.tolist() == [5, 6, 7, 8, 9, -6] and attacked.tolist() == [9, 8, 7, -4]      # others are 10 below
+    assert views.target_scores(bench, "Madry", "random class, Madry", 0.4) is None
+
+
+def test_readers_of_a_target_are_counted_by_who_was_attacked(bench):
+    pushed = record([1, 2, 0, 1], [9, 8, 7, 6], f_read=[0, 2, 0, 0], name="random class, generative", eps=0.4)
+    pushed.arrays["target"] = np.array([1, 2, 1, 2], np.int8)
+    bench.attacks["random class, generative", 0.4] = pushed
+    found = views.read_as_target(bench, {"GAT-generative": "random class, generative", "Madry": "not stored"}, 0.4)
+    shares = dict(zip(zip(found.model, found.reader), found.value))
+    assert shares == {("GAT-generative", "GAT-generative"): 0.5, ("GAT-generative", "Madry"): 0.25, ("GAT-generative", "f"): 0.25}
+    assert (found.low < found.value).all() and set(found.n) == {4}
+    assert views.read_as_target(bench, {"Madry": "not stored"}, 0.4).empty
