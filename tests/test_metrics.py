@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from lib import metrics
 from lib.detectors import KL
@@ -148,6 +149,19 @@ def test_the_kl_index_fault_detects_what_cannot_be_detected(classes, success_rat
 
 def test_auc_is_the_share_of_pairs_in_the_right_order():
     assert metrics.auc(np.array([0.0, 2.0]), np.array([1.0, 3.0])) == 0.75
+
+
+def test_auc_is_scikit_learns_with_ties_and_without():
+    chance = np.random.default_rng(0)
+    for scores in (chance.normal(size=300), chance.integers(0, 6, 300).astype(np.float32)):
+        wanted = roc_auc_score(np.repeat([0, 1], [120, 180]), scores)
+        assert metrics.auc(scores[:120], scores[120:]) == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("clean, attacked", [([], [1.0]), ([1.0], []), ([np.nan, 1.0], [0.0])])
+def test_auc_of_nothing_or_of_nan_is_refused(clean, attacked):
+    with pytest.raises(ValueError, match="expected some numbers of either kind"):
+        metrics.auc(np.array(clean), np.array(attacked))
 
 
 def test_equal_logits_are_the_uniform_distribution():
