@@ -150,23 +150,30 @@ def auc_interval(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " a
     """95 % interval of `auc` over both samples. Its variance is that of DeLong et al. (1988); the interval is Wilson's for
     a share with that variance, which stays in [0, 1] and is not empty at 1 (there: as many images as the smaller sample).
     """
-    clean, attacked = np.sort(np.asarray(clean, float)), np.sort(np.asarray(attacked, float))
-
-    def beaten(scores, others):                         # share of `others` below each score, ties by half
-        return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * len(others))
-
-    ahead, behind = beaten(attacked, clean), beaten(clean, attacked)
     if min(len(clean), len(attacked)) < 2:
         return np.nan, np.nan
+    ahead, behind = _beaten(attacked, clean), _beaten(clean, attacked)
     area, variance = ahead.mean(), ahead.var(ddof=1) / len(ahead) + behind.var(ddof=1) / len(behind)
     smaller = min(len(clean), len(attacked))
     return wilson(min(1.0, area), area * (1 - area) / variance if variance > 0 else smaller)
 
 
 def auc(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " attack"]) -> float:
-    """Area under the ROC curve of a score that should be higher on attacked inputs. Source: scikit-learn."""
-    from sklearn.metrics import roc_auc_score
+    """Area under the ROC curve of a score that should be higher on attacked inputs. Source: scikit-learn.
+
+    Raises ValueError for NaN, or where a side has no score.
+    """
+    if not len(clean) or not len(attacked) or np.isnan(clean).any() or np.isnan(attacked).any():
+        raise ValueError(f"{len(clean)} clean and {len(attacked)} attacked scores, {np.isnan(clean).sum() + np.isnan(attacked).sum()} "
+                         "of them NaN; expected some numbers of either kind")
+    from sklearn.metrics import roc_auc_score      # here, since importing it takes a second, which most pages can save
     return float(roc_auc_score(np.repeat([0, 1], [len(clean), len(attacked)]), np.concatenate([clean, attacked])))
+
+
+def _beaten(scores, others) -> np.ndarray:
+    """The share of `others` below each score, ties by half."""
+    others = np.sort(others)
+    return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * len(others))
 
 
 def gibbs(logits: Float[ndarray, " point"]) -> Float[ndarray, " point"]:

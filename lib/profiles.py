@@ -40,7 +40,7 @@ PUBLISHED_TRAINING = Training(updates=120_000)
 # DBX starts with features so small that matching q(z | x, y) to p(z | x) wins, and both forget x: at the published rate
 # its bound stays at that of a guess, -log 10, for the 6,000 updates that were tried, and one-cycle ends there too.
 DBX_TRAINING = Training(6_000, rate=1e-3, schedule="one-cycle", kl_warmup=2_000)
-SMOKE_TRAINING = Training(updates=4, batch=16, rate=1e-3, schedule="one-cycle")
+SMOKE_TRAINING = Training(updates=2, batch=8, rate=1e-3, schedule="one-cycle")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from sklearn import datasets
 
 from lib import data
 
@@ -61,6 +62,19 @@ def test_embedded_sets_need_no_file(name, train, test, shape, classes):
     data.check_images(found.train.images([0, 5]))
     data.check_labels(found.test.labels(), classes)
     assert len(found.test.y.unique()) == classes and found.source
+
+
+def test_embedded_sets_are_those_that_scikit_learn_loads():
+    digits, photos = datasets.load_digits(), datasets.load_sample_images().images
+    order, found = np.random.RandomState(0).permutation(1797), data.load("digits")
+    assert torch.cat([found.train.y, found.test.y]).tolist() == digits.target[order].tolist()
+    small = torch.from_numpy(digits.images[order[:50]]).float()[:, None] / 16
+    large = torch.nn.functional.interpolate(small, size=(28, 28), mode="bilinear", align_corners=False)
+    assert torch.equal(found.train.x[:50], (large * 255).round().byte())
+    windows = [np.lib.stride_tricks.sliding_window_view(photo, (32, 32, 3))[::16, ::16, 0] for photo in photos]
+    split = data.load("patches").test
+    for x, y in zip(split.x[:20], split.y[:20]):
+        assert (windows[y] == x.permute(1, 2, 0).numpy()).all((2, 3, 4)).any()
 
 
 def test_embedded_sets_are_the_same_every_time():

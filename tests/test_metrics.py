@@ -150,6 +150,20 @@ def test_auc_is_the_share_of_pairs_in_the_right_order():
     assert metrics.auc(np.array([0.0, 2.0]), np.array([1.0, 3.0])) == 0.75
 
 
+def test_auc_counts_pairs_one_by_one_and_a_tie_as_half():
+    chance = np.random.default_rng(0)
+    for scores in (chance.normal(size=300), chance.integers(0, 6, 300).astype(np.float32)):
+        clean, attacked = scores[:120, None], scores[None, 120:]
+        counted = ((attacked > clean) + 0.5 * (attacked == clean)).mean()
+        assert metrics.auc(scores[:120], scores[120:]) == pytest.approx(counted, rel=1e-12)
+
+
+@pytest.mark.parametrize("clean, attacked", [([], [1.0]), ([1.0], []), ([np.nan, 1.0], [0.0])])
+def test_auc_of_nothing_or_of_nan_is_refused(clean, attacked):
+    with pytest.raises(ValueError, match="expected some numbers of either kind"):
+        metrics.auc(np.array(clean), np.array(attacked))
+
+
 def test_equal_logits_are_the_uniform_distribution():
     np.testing.assert_allclose(np.exp(metrics.gibbs(np.full(8, 1000.0))), 1 / 8)
     np.testing.assert_allclose(metrics.gibbs(np.array([0.0, np.log(3)])), np.log([0.25, 0.75]))

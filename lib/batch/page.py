@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lib.pages.__main__ import execute
 from lib.results import atomic
-from lib.runs.units import locked
+from lib.locks import locked
 
 
 def main(words: list[str] | None = None) -> int:

@@ -44,10 +44,11 @@ def check(scope: dict) -> None:
 
 def _check_values(scope: dict) -> None:
     from lib.profiles import profile
-    from lib.runs.units import device_of
     try:
         profile(scope["profile"])
-        device_of(scope["device"])
+        if scope["device"] not in ("auto", "cpu"):      # else torch, seconds to import, has nothing to say
+            from lib.runs.units import device_of
+            device_of(scope["device"])
     except ValueError as error:
         raise Wrong(str(error)) from None
     if scope["seed"] < 0:

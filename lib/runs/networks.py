@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from lib import data
 from lib.attacks import Linf, cross_entropy, pgd
+from lib.locks import once
 from lib.models import CNN, Noise
 from lib.profiles import Training
 from lib.profiles import profile as profile_of
-from lib.runs import units
 from lib.runs.training import checkpoint
 from lib.train import fit, load_weights, save_weights
 
@@ -56,6 +56,6 @@ def network(kind: str, profile: str, seed: int, device: torch.device, results: P
                                             "eps": TRAINING_EPS if kind == "robust" else 0.0})
         path.with_suffix(".state").unlink(missing_ok=True)
 
-    units.once(path, train)
+    once(path, train)
     load_weights(path, net, settings)
     return net.eval().requires_grad_(False)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lib.locks import once
 from lib.models import ConvNet, Heads, stream
 from lib.profiles import DETECTORS
-from lib.runs import units
 from lib.runs.heads import trained_heads
 from lib.runs.networks import OnAttacked
 from lib.runs.training import checkpoint, dataset_of
@@ -42,7 +42,7 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
                                             "rate": recipe.rate, "schedule": recipe.schedule})
         path.with_suffix(".state").unlink(missing_ok=True)
 
-    units.once(path, train)
+    once(path, train)
     with torch.device("meta"):
         net = ConvNet(len(dataset.classes), dataset.shape)
     load_weights(path, net, expected)

@@ -1,14 +1,11 @@
 """What every experiment shares: units of work that are computed once, in any order, by any number of processes."""
 
 import argparse
-import fcntl
 import functools
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +14,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from lib.locks import locked
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, ROOT, Record, read_rows, rows_from, select, tidy, write_record, write_rows
 
@@ -141,35 +139,6 @@ def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
         news.touch()                                # before, so that no record is ever without it,
         write_record(path, arrays, settings)
         news.touch()                                # and after, should rows of an older record have been written meanwhile
-
-
-@contextmanager
-def locked(path: Path):
-    """Hold the lock beside `path`; the kernel frees it when a process dies, so no lock is ever left over."""
-    lock = path.with_name(f".{path.name}.lock")
-    while True:
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            file = open(lock, "w")
-        except OSError as error:
-            raise OSError(f"cannot write in {lock.parent}: {error}; free space or choose another results folder") from error
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-            break
-        file.close()                                # whoever held it before has removed it: ask for the new one
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-        file.close()
-
-
-def once(path: Path, make: Callable[[], None]) -> None:
-    """Call `make`, which writes `path`, unless it is there; a process that is at it already is waited for."""
-    if not path.exists():
-        with locked(path):
-            if not path.exists():
-                make()
 
 
 def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:

@@ -6,9 +6,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 from PIL import Image
 
 from lib import plots
+from lib.plots import palette
 
 
 def rows(**columns) -> pd.DataFrame:
@@ -29,6 +31,14 @@ def test_no_rows_give_a_sentence_instead_of_an_error():
 def test_two_rows_for_one_mark_are_refused_by_name():
     with pytest.raises(ValueError, match="several rows for .*GFZ"):
         plots.accuracy_against_eps(pd.concat([rows(), rows(value=0.6)]))
+
+
+def test_the_style_is_seaborns():
+    wanted = sns.axes_style("ticks") | sns.plotting_context("paper", font_scale=1.2)
+    written = {name: pytest.approx(value) if isinstance(value, float) else value for name, value in palette.SEABORN.items()}
+    assert {name: wanted[name] for name in written} == written
+    silent = {name for name in wanted if name not in palette.RC and wanted[name] != mpl.rcParamsDefault[name]}
+    assert silent <= {"image.cmap", "figure.facecolor"}      # every image of the book names its colours
 
 
 def test_a_model_without_a_look_is_refused_by_name():

@@ -1,14 +1,15 @@
-"""Counts of the faults that these tests bring about; with FAULTS=<file>.csv the counts become rows (make reliability)."""
+"""Counts of the faults that these tests bring about; with FAULTS=<file>.csv the counts become a record and rows (make reliability)."""
 
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from lib.results import tidy, write_rows
+from lib.results import ORIGIN, rows_from, write_record, write_rows
 from lib.runs.rings import rings
 from lib.runs.units import origin
 
@@ -65,11 +66,21 @@ def root():
         pytest.skip("needs root: it mounts a file system of its own, or leaves the network")
 
 
+def summarise(records) -> list[dict]:
+    """A row for each fault and metric."""
+    from_here = ("experiment", "profile", "seed", *ORIGIN)
+    return [{name: r.settings[name] for name in from_here} | {"class": str(fault), "metric": metric, "value": int(value)}
+            for r in records for at, fault in enumerate(r["fault"])
+            for metric, value in (("tried", r["tried"][at]), ("survived", r["survived"][at]), ("lost", r["tried"][at] - r["survived"][at]))]
+
+
 def pytest_sessionfinish(session):
-    if os.environ.get("FAULTS") and TALLIES:
-        seconds = time.perf_counter() - STARTED
-        key = {"experiment": "reliability", "profile": "laptop", "seed": 0}
-        from_here = {k: v for k, v in origin(torch.device("cpu"), "float32", "stand-ins", seconds).items() if k != "date"}
-        write_rows(Path(os.environ["FAULTS"]), tidy(
-            [key | from_here | {"class": name, "metric": metric, "value": sum(getattr(t, metric) for t in TALLIES if t.name == name)}
-             for name in dict.fromkeys(t.name for t in TALLIES) for metric in ("tried", "survived", "lost")]))
+    if not os.environ.get("FAULTS") or not TALLIES:
+        return
+    names, table = list(dict.fromkeys(t.name for t in TALLIES)), Path(os.environ["FAULTS"])
+    counts = {metric: np.array([sum(getattr(t, metric) for t in TALLIES if t.name == name) for name in names])
+              for metric in ("tried", "survived")}
+    settings = {"experiment": "reliability", "profile": "laptop", "seed": 0}
+    settings |= origin(torch.device("cpu"), "float32", "stand-ins", time.perf_counter() - STARTED)
+    write_record(table.with_suffix("") / "faults_seed0.npz", {"fault": np.array(names)} | counts, settings)
+    write_rows(table, rows_from(table.with_suffix(""), summarise))

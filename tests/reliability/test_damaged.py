@@ -11,6 +11,7 @@ import torch
 from lib import data
 from lib.results import KEYS, read_record, read_rows, write_record
 from lib.runs.rings import rings
+from lib.runs.training import trained
 from lib.train import load_weights, save_weights
 
 FLIPS, CUTS = 150, 40
@@ -87,6 +88,23 @@ def test_deleting_just_the_damaged_file_mends_it(folder, tally):
         again = rings("smoke", results=folder)[list(KEYS)]
         others = [other for other in stamps if other.name != "seed2.npz"]
         faults.count(again.equals(expected) and all(o.stat().st_mtime_ns == stamps[o] for o in others))
+    assert faults.lost == 0
+
+
+def test_deleting_just_the_damaged_weights_or_state_of_a_training_mends_it(tmp_path, tally):
+    """Weights are trained again to the same numbers; a training cut short begins again where its state cannot be read."""
+    faults = tally("damaged", "a damaged file deleted")
+    first = trained("DBX", "smoke", 0, torch.device("cpu"), results=tmp_path).state_dict()
+    (weights,) = (tmp_path / "smoke/checkpoints").glob("*.safetensors")
+    content = weights.read_bytes()
+    for path in (weights, weights.with_suffix(".state")):
+        weights.unlink()
+        path.write_bytes(content[:-50])
+        with pytest.raises(ValueError, match=path.name):
+            trained("DBX", "smoke", 0, torch.device("cpu"), results=tmp_path)
+        path.unlink()
+        again = trained("DBX", "smoke", 0, torch.device("cpu"), results=tmp_path).state_dict()
+        faults.count(all(torch.equal(again[name], value) for name, value in first.items()) and not path.with_suffix(".state").exists())
     assert faults.lost == 0
 
 

@@ -1,0 +1,36 @@
+"""One process at a time: locks on files that die with their holder. No torch here, for those who only wait."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def locked(path: Path):
+    """Hold the lock beside `path`; the kernel frees it when a process dies, so no lock is ever left over."""
+    lock = path.with_name(f".{path.name}.lock")
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = open(lock, "w")
+        except OSError as error:
+            raise OSError(f"cannot write in {lock.parent}: {error}; free space or choose another results folder") from error
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+            break
+        file.close()                                # whoever held it before has removed it: ask for the new one
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        file.close()
+
+
+def once(path: Path, make: Callable[[], None]) -> None:
+    """Call `make`, which writes `path`, unless it is there; a process that is at it already is waited for."""
+    if not path.exists():
+        with locked(path):
+            if not path.exists():
+                make()
