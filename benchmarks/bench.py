@@ -80,7 +80,7 @@ def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable
             make(device), s.batch)) for model, dataset in GRADIENTS[:s.models]},
         "ideas": {"GFZ": (s.rounds, lambda device: gradients.ideas(few(device), s.batch))},
         "tried": {"GFZ": (2 * s.rounds, lambda device: gradients.tried(few(device), s.compiled))},
-        "foresight": {name: (s.rounds, lambda device, make=made(name, s.few): gradients.foresight(make(device)))
+        "foresight": {name: (s.dear, lambda device, make=made(name, s.images): gradients.foresight(make(device)))
                       for name in ("GFZ", "GBZ")},
         "pgd": {"CNN": (3 * s.rounds, lambda device: loops.small(*small(device, s.attacked), steps=s.steps)),
                 "GFZ": (s.dear, lambda device: loops.bayes(bayes(device), steps=s.steps))},

@@ -12,7 +12,7 @@ from benchmarks.subjects import Subject
 from lib.models import decoder
 
 PLAIN, LIGHTER, OURS, OURS_COARSE = "plain", "plain, no weight gradients", "ours, float32", "ours, bfloat16"
-ALL = "all samples"
+ALL, MOVED = "all samples", 0.1
 TURNS = 10          # pieces that one contender decodes before the next has its turn
 
 
@@ -68,22 +68,24 @@ def tried(subject: Subject, compiled: bool) -> Contest:
 
 
 def foresight(subject: Subject) -> Contest:
-    """Decoding only the samples that promise to weigh, told from the first two of each class; the way forward alone.
+    """Decoding only the samples that promise to weigh, told from the first two of each class; the way forward alone, on
+    images that one step of an attack has moved.
 
     judge: the share of images that keep all but `LEFT_OUT` of their gradient's weight, as the way back does for all.
     """
-    with torch.no_grad():
-        every = ways.foresee(subject.model, subject.x, subject.noise, subject.y, nats=float("inf"))
-    whole = ways.weights_of(every, subject.y)
+    moved = (subject.x + MOVED * subject.gradient("bfloat16").sign()).clamp(0, 1)
+
+    @torch.no_grad()
+    def within(nats: float) -> torch.Tensor:
+        return ways.foresee(subject.model, moved, subject.noise, subject.y, nats)
+    whole = ways.weights_of(within(float("inf")), subject.y)
 
     def kept(log_w: torch.Tensor) -> float:
         lost = whole.masked_fill(log_w > -torch.inf, 0).flatten(1, 2).sum(1)            # of both sides: true class, others
         return float((lost < decoder.LEFT_OUT[torch.bfloat16]).all(0).double().mean())
-    entries = {ALL: Entry(torch.no_grad()(lambda: ways.foresee(subject.model, subject.x, subject.noise, subject.y, float("inf"))),
-                          "bfloat16")}
-    entries |= {f"within {nats} nats": Entry(torch.no_grad()(partial(ways.foresee, subject.model, subject.x, subject.noise,
-                                                                     subject.y, nats)), "bfloat16") for nats in (10, 15, 20)}
-    return Contest("foresight", len(subject.x), entries, ALL, _key(subject), judge=kept, source=subject.source)
+    limits = {ALL: float("inf")} | {f"within {nats} nats": nats for nats in (10, 15, 20)}
+    entries = {name: Entry(partial(within, nats), "bfloat16") for name, nats in limits.items()}
+    return Contest("foresight", len(moved), entries, ALL, _key(subject), judge=kept, source=subject.source)
 
 
 def _key(subject: Subject) -> dict:
