@@ -34,12 +34,22 @@ def ideas(subject: Subject, batch: int) -> Contest:
         return Entry(run, "bfloat16")
     entries = {"all": Entry(lambda: subject.gradient("bfloat16", batch), "bfloat16"),
                "without pieces": without(lambda: _pieces(10**9)),
-               "pieces of 25": without(lambda: _pieces(25)),
-               "pieces of 200": without(lambda: _pieces(200)),
                "the way back for every image": without(lambda: _left_out(0.0)),
                "last layer as a transposed convolution": without(lambda: _last(ways.transposed)),
                "all without": without(_plain)}
     return Contest("ideas", len(subject.x), entries, "all without", _key(subject), source=subject.source)
+
+
+def pieces(subject: Subject, batch: int) -> Contest:
+    """The same in pieces of other sizes."""
+    def of(size: int):
+        def run():
+            with _pieces(size):
+                return subject.gradient("bfloat16", batch)
+        return Entry(run, "bfloat16")
+    entries = {f"{size} images": of(size) for size in (decoder.PIECE["cpu"], 25, 100, 200)}
+    return Contest("ideas", len(subject.x), entries, next(iter(entries)), _key(subject) | {"class": "pieces of"},
+                   source=subject.source)
 
 
 def tried(subject: Subject, compiled: bool) -> Contest:
