@@ -47,7 +47,7 @@ def pieces(subject: Subject, batch: int) -> Contest:
             with _pieces(size):
                 return subject.gradient("bfloat16", batch)
         return Entry(run, "bfloat16")
-    entries = {f"{size} images": of(size) for size in (decoder.PIECE["cpu"], 25, 100, 200)}
+    entries = {f"{size} images": of(size) for size in dict.fromkeys((decoder.PIECE["cpu"], 50, 100, 500))}
     return Contest("ideas", len(subject.x), entries, next(iter(entries)), _key(subject) | {"class": "pieces of"},
                    source=subject.source)
 
