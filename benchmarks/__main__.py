@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from benchmarks.bench import bench, contests
-from benchmarks.timing import keep_memory
+from lib.memory import keep_memory
 
 parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time ours beside the plain way and other libraries.")
 parser.add_argument("contests", nargs="*", metavar="CONTEST", help="default: all of them")

@@ -78,8 +78,11 @@ def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable
     return {
         "gradient": {f"{model}-{dataset}": (s.dear, lambda device, make=made(model, s.images, dataset): gradients.gradient(
             make(device), s.batch)) for model, dataset in GRADIENTS[:s.models]},
-        "ideas": {"GFZ": (s.rounds, lambda device: gradients.ideas(few(device), s.batch))},
+        "ideas": {"GFZ": (s.rounds, lambda device: gradients.ideas(few(device), s.batch)),
+                  "GFZ-pieces": (s.rounds, lambda device: gradients.pieces(few(device), s.batch))},
         "tried": {"GFZ": (2 * s.rounds, lambda device: gradients.tried(few(device), s.compiled))},
+        "foresight": {name: (s.dear, lambda device, make=made(name, s.images): gradients.foresight(make(device)))
+                      for name in ("GFZ", "GBZ")},
         "pgd": {"CNN": (3 * s.rounds, lambda device: loops.small(*small(device, s.attacked), steps=s.steps)),
                 "GFZ": (s.dear, lambda device: loops.bayes(bayes(device), steps=s.steps))},
         "cw": {"CNN": (s.dear, lambda device: loops.cw(*small(device, s.few), **cw))},

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 
+from benchmarks import ways
 from benchmarks.contest import Contest, Entry
 from benchmarks.subjects import Subject
 from lib.models import decoder
 
 PLAIN, LIGHTER, OURS, OURS_COARSE = "plain", "plain, no weight gradients", "ours, float32", "ours, bfloat16"
+ALL, MOVED = "all samples", 0.1
 TURNS = 10          # pieces that one contender decodes before the next has its turn
 
 
@@ -33,9 +35,21 @@ def ideas(subject: Subject, batch: int) -> Contest:
     entries = {"all": Entry(lambda: subject.gradient("bfloat16", batch), "bfloat16"),
                "without pieces": without(lambda: _pieces(10**9)),
                "the way back for every image": without(lambda: _left_out(0.0)),
-               "last layer as a transposed convolution": without(lambda: _last(_transposed)),
+               "last layer as a transposed convolution": without(lambda: _last(ways.transposed)),
                "all without": without(_plain)}
     return Contest("ideas", len(subject.x), entries, "all without", _key(subject), source=subject.source)
+
+
+def pieces(subject: Subject, batch: int) -> Contest:
+    """The same in pieces of other sizes."""
+    def of(size: int):
+        def run():
+            with _pieces(size):
+                return subject.gradient("bfloat16", batch)
+        return Entry(run, "bfloat16")
+    entries = {f"{size} images": of(size) for size in dict.fromkeys((decoder.PIECE["cpu"], 50, 100, 500))}
+    return Contest("ideas", len(subject.x), entries, next(iter(entries)), _key(subject) | {"class": "pieces of"},
+                   source=subject.source)
 
 
 def tried(subject: Subject, compiled: bool) -> Contest:
@@ -51,11 +65,37 @@ def tried(subject: Subject, compiled: bool) -> Contest:
             for _ in range(TURNS):
                 means(net, maps(net, h, weights), weights[-1])
         return Entry(run, "bfloat16")
-    entries = {"as it is": way(), "last layer as a transposed convolution": way(means=_transposed),
-               "last layer as 3x3 and pixel shuffle": way(means=_shuffled), "middle layer as four phases": way(maps=_phases)}
+    kernels, pairs = ways.parities(weights[-2]), ways.banded(weights[-1])
+    entries = {"as it is": way(), "last layer as a transposed convolution": way(means=ways.transposed),
+               "last layer as 3x3 and pixel shuffle": way(means=ways.shuffled),
+               "last layer by pairs of columns": way(means=partial(ways.paired, kernel=pairs)),
+               "middle layer as four phases": way(maps=partial(ways.phases, kernels=kernels))}
+    if (packed := ways.packed(net, weights)) is not None:
+        entries["hidden layers laid out once, ReLU fused"] = way(maps=partial(ways.fused, packed=packed))
     if compiled and (faster := _compiled(net, h, weights)) is not None:
         entries["torch.compile"] = way(lambda net, h, weights: h, lambda net, h, last: faster(h, weights))
     return Contest("tried", TURNS * len(h), entries, "as it is", _key(subject), source=subject.source)
+
+
+def foresight(subject: Subject) -> Contest:
+    """Decoding only the samples that promise to weigh, told from the first two of each class; the way forward alone, on
+    images that one step of an attack has moved.
+
+    judge: the share of images that keep all but `LEFT_OUT` of their gradient's weight, as the way back does for all.
+    """
+    moved = (subject.x + MOVED * subject.gradient("bfloat16").sign()).clamp(0, 1)
+
+    @torch.no_grad()
+    def within(nats: float) -> torch.Tensor:
+        return ways.foresee(subject.model, moved, subject.noise, subject.y, nats)
+    whole = ways.weights_of(within(float("inf")), subject.y)
+
+    def kept(log_w: torch.Tensor) -> float:
+        lost = whole.masked_fill(log_w > -torch.inf, 0).flatten(1, 2).sum(1)            # of both sides: true class, others
+        return float((lost < decoder.LEFT_OUT[torch.bfloat16]).all(0).double().mean())
+    limits = {ALL: float("inf")} | {f"within {nats} nats": nats for nats in (10, 15, 20)}
+    entries = {name: Entry(partial(within, nats), "bfloat16") for name, nats in limits.items()}
+    return Contest("foresight", len(moved), entries, ALL, _key(subject), judge=kept, source=subject.source)
 
 
 def _key(subject: Subject) -> dict:
@@ -92,36 +132,8 @@ def _last(other: Callable):
 
 @contextmanager
 def _plain():
-    with _pieces(10**9), _left_out(0.0), _last(_transposed):
+    with _pieces(10**9), _left_out(0.0), _last(ways.transposed):
         yield
-
-
-def _transposed(net, maps, last):
-    return torch.sigmoid(F.conv_transpose2d(maps, last, stride=2, padding=2, output_padding=1 - net.sides[-1] % 2))
-
-
-def _shuffled(net, maps, last):
-    """Four 3x3 convolutions, one for each parity of row and column, laid between each other."""
-    kernels = torch.stack([_phase(last, row, column, pad=True) for row in range(2) for column in range(2)], dim=1)
-    return torch.sigmoid(F.pixel_shuffle(F.conv2d(maps, kernels.flatten(0, 1), padding=1), 2))
-
-
-def _phases(net, h, weights):
-    dense, bias, first, middle, last = weights
-    maps = decoder.Decoder.maps(net, h, [dense, bias, first, last])
-    shape = (len(maps), middle.shape[1], 2 * maps.shape[2], 2 * maps.shape[3])
-    out = torch.empty(shape, dtype=maps.dtype, device=maps.device).contiguous(memory_format=torch.channels_last)
-    for row in range(2):
-        for column in range(2):
-            room = (1 - column, 1, 1 - row, 1)              # left, right, above, below
-            out[:, :, row::2, column::2] = F.conv2d(F.pad(maps, room), _phase(middle, row, column))
-    return out.relu_()
-
-
-def _phase(weight, row: int, column: int, pad: bool = False):
-    """The taps of a 5x5 transposed convolution that meet outputs of one parity, as a kernel of a plain one."""
-    kernel = weight[:, :, row::2, column::2].flip(2, 3).transpose(0, 1)
-    return F.pad(kernel, (column, 0, row, 0)) if pad else kernel.contiguous(memory_format=torch.channels_last)
 
 
 def _compiled(net, h, weights):

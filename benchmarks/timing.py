@@ -13,8 +13,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3                 # of glibc's malloc.h
-
 
 def alternating(contenders: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
     """Seconds of each contender in each round, (round). One after the other in every round, so that all see the same
@@ -42,20 +40,6 @@ def _no_garbage_collection():
     finally:
         if there:
             gc.enable()
-
-
-def keep_memory() -> None:
-    """Have the C library keep what is freed (glibc; elsewhere nothing happens), for the whole process.
-
-    Else it hands memory back to the system whenever it pleases, and who asks for it next pays: in one round this
-    contender, in the next another.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(M_MMAP_THRESHOLD, 32 * 2**20)                   # the most that it takes
-    mallopt(M_TRIM_THRESHOLD, 2**30)
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, size: int, rounds: int = 5) -> float:

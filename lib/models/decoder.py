@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lib.models.nets import Architecture
 
-PIECE = {"cpu": 50, "cuda": 20_000}     # images decoded at a time: on a CPU their maps, 1.3 MB, stay in the cache
+PIECE = {"cpu": 200, "cuda": 20_000}    # images decoded at a time: on a CPU few enough that their maps stay in the cache
 # Share of the gradient's weight (over the classes and samples of one image) that may be left out: half a last place in
 # bfloat16; in float32 far below the 1e-5 to which gradients are tested. Most classes and samples carry next to nothing.
 LEFT_OUT = {torch.bfloat16: 2 ** -8, torch.float16: 2 ** -11, torch.float32: 1e-6, torch.float64: 1e-12}

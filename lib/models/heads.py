@@ -1,5 +1,8 @@
 """The K one-against-the-rest detectors of Yin et al. (2020) as one stacked model, and the network each of them is."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -106,6 +109,11 @@ class Heads(nn.Module):
             where = (index == k).nonzero()[:, 0]
             logits = logits.index_put((where,), _one(self._parts()[k], x[where]))
         return logits
+
+    def frozen(self, dtype: torch.dtype) -> list[Callable[[Tensor], Tensor]]:
+        """Each detector as it is now, from images to logits (batch), its weights cast once and without a gradient: for
+        the many steps of an attack, of one detector after the other."""
+        return [partial(_one, {name: value.detach().to(dtype) for name, value in part.items()}) for part in self._parts()]
 
     def _parts(self) -> list[dict[str, Tensor]]:
         """The weights of each detector: views, made all at once, for which the gradient is put together once."""

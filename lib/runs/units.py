@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from lib.locks import locked
+from lib.memory import keep_memory
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, ROOT, Record, read_rows, rows_from, select, tidy, write_record, write_rows
 
@@ -151,6 +152,7 @@ def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:
     parser.add_argument("--results", type=Path, default=None)
     parser.add_argument("--fresh", action="store_true", help="compute units again whose record exists")
     args = parser.parse_args()
+    keep_memory()
     try:
         rows = experiment(args.profile, args.seed, args.device, args.results, args.fresh, only=args.unit)
     except (ValueError, FileNotFoundError, OSError) as error:

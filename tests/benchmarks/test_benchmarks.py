@@ -1,13 +1,14 @@
 """The benchmarks compare like with like, and their rows follow from what was timed."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import bench, gradients, loops, peers, timing
+from benchmarks import bench, gradients, loops, peers, timing, ways
 from benchmarks.contest import Contest, Entry, rows
 from benchmarks.subjects import subject
 from lib.attacks import Linf, cross_entropy, pgd
@@ -49,9 +50,28 @@ def test_the_ways_that_were_tried_decode_the_same_images(gfz):
     weights = [w * scale for w, scale in zip(net.weights(torch.float32), (1, 1, 50, 50, 5))]     # far from a grey image
     with torch.no_grad():
         maps = net.maps(h, weights)
-        torch.testing.assert_close(gradients._phases(net, h, weights), maps)
-        for other in (gradients._transposed, gradients._shuffled):
+        torch.testing.assert_close(ways.phases(net, h, weights, ways.parities(weights[-2])), maps)
+        if (packed := ways.packed(net, weights)) is not None:
+            torch.testing.assert_close(ways.fused(net, h, weights, packed), maps)
+        pairs = partial(ways.paired, kernel=ways.banded(weights[-1]))
+        for other in (ways.transposed, ways.shuffled, pairs):
             torch.testing.assert_close(other(net, maps, weights[-1]), net.means(maps, weights[-1]))
+
+
+@torch.no_grad()
+def test_foresight_decodes_some_samples_and_gives_them_their_weight(gfz):
+    x, y = gfz.x, gfz.y
+    every = ways.foresee(gfz.model, x, gfz.noise, y, nats=float("inf"), first=1)
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = gfz.model.log_weight(x, torch.arange(10)[:, None].expand(-1, 2), gfz.noise)
+    torch.testing.assert_close(every, plain, rtol=1e-2, atol=0.5)
+    few = ways.foresee(gfz.model, x, gfz.noise, y, nats=-float("inf"), first=1)
+    decoded = few > -torch.inf
+    assert (decoded.sum(0) == 1).all()
+    torch.testing.assert_close(few[decoded], every[decoded], rtol=1e-2, atol=0.5)
+    weights = ways.weights_of(every, y)
+    torch.testing.assert_close(weights.sum((1, 2)), torch.ones(2, 2))
+    assert (weights[0].sum(0) > 0).T[torch.arange(2), y].all() and not weights[1].sum(0).T[torch.arange(2), y].any()
 
 
 def test_taking_an_idea_away_does_not_last(gfz):
