@@ -1,5 +1,8 @@
 """The benchmarks compare like with like, and their rows follow from what was timed."""
 
+import os
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -15,7 +18,7 @@ from lib.attacks import Linf, cross_entropy, pgd
 from lib.models import CNN, decoder
 from lib.results import Record
 
-CPU = torch.device("cpu")
+CPU, ROOT = torch.device("cpu"), Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,15 @@ def test_operations_are_those_of_matrix_products_and_convolutions():
     assert timing.operations(lambda: (a @ b).relu()) == 2 * 3 * 4 * 5
     weight = torch.rand(2, 1, 3, 3)
     assert timing.operations(lambda: torch.conv2d(torch.rand(1, 1, 5, 5), weight)) == 2 * 2 * 9 * 9
+
+
+def test_peak_memory_returns_although_threads_are_not_forked():
+    """In a process of its own, since without the mend it would wait forever."""
+    code = ("import torch; from benchmarks.timing import peak_memory; torch.set_num_threads(2); a = torch.rand(600, 600); "
+            "run = lambda: (a @ a).exp().sum(); run(); print(peak_memory(run, torch.device('cpu')) > 1)")
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "True", done.stderr
 
 
 def test_peak_memory_sees_what_a_call_takes_and_frees():
