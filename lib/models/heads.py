@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lib.models.nets import glorot_uniform
 from lib.models.noise import Noise
+from lib.models.pooled import pooled_convolution
 
 CHANNELS, HIDDEN = (32, 64), 1024
 CONVOLUTIONS = "03"        # positions in the sequence
@@ -41,7 +42,12 @@ class ConvNet(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, (batch, output) float32."""
-        return super().forward(x.contiguous(memory_format=torch.channels_last)).float()
+        layers, maps = list(self), x.contiguous(memory_format=torch.channels_last)
+        if x.device.type == "cpu":
+            layers, maps = layers[3:], pooled_convolution(x, self[0].weight, self[0].bias)
+        for layer in layers:
+            maps = layer(maps)
+        return maps.float()
 
     def picked(self, x: Tensor, index: Tensor) -> Tensor:
         """One chosen logit an image, (batch), as `Heads.picked`. index: (batch) int64."""
@@ -96,8 +102,8 @@ class Heads(nn.Module):
             each = [x] * self.count if shared else x
             return torch.stack([_one(part, own) for part, own in zip(self._parts(), each)], dim=1)
         maps = x if shared else x.transpose(0, 1).flatten(1, 2)             # batch (detector channel) H W
-        maps = _convolve(self.stacked, "0", maps, 1 if shared else self.count)
-        maps = _convolve(self.stacked, "3", maps, self.count)
+        maps = _convolve_pool(maps, self.stacked["0_weight"], self.stacked["0_bias"], 1 if shared else self.count)
+        maps = _convolve_pool(maps, self.stacked["3_weight"], self.stacked["3_bias"], self.count)
         features = maps.reshape(len(maps), self.count, -1).transpose(0, 1)  # detector batch feature
         hidden = F.relu(_dense(features, self.stacked["7_weight"], self.stacked["7_bias"]))
         return _dense(hidden, self.stacked["9_weight"], self.stacked["9_bias"])[..., 0].T.float()
@@ -130,15 +136,16 @@ class Heads(nn.Module):
 
 def _one(part: dict[str, Tensor], x: Tensor) -> Tensor:
     """Logits of a single detector, (batch) float32."""
-    maps = _convolve(part, "3", _convolve(part, "0", x))
+    first = pooled_convolution if x.device.type == "cpu" else _convolve_pool
+    maps = _convolve_pool(first(x, part["0_weight"], part["0_bias"]), part["3_weight"], part["3_bias"])
     hidden = F.relu(F.linear(maps.flatten(1), part["7_weight"], part["7_bias"]))
     return F.linear(hidden, part["9_weight"], part["9_bias"])[:, 0].float()
 
 
-def _convolve(weights: nn.ParameterDict | dict[str, Tensor], layer: str, maps: Tensor, groups: int = 1) -> Tensor:
+def _convolve_pool(maps: Tensor, weight: Tensor, bias: Tensor, groups: int = 1) -> Tensor:
+    """Pooled before the ReLU, which commutes with the maximum and then meets a quarter of the values."""
     maps = maps.contiguous(memory_format=torch.channels_last)
-    maps = F.conv2d(maps, weights[f"{layer}_weight"], weights[f"{layer}_bias"], padding=2, groups=groups)
-    return F.max_pool2d(F.relu(maps), 2)
+    return F.relu(F.max_pool2d(F.conv2d(maps, weight, bias, padding=2, groups=groups), 2))
 
 
 def _dense(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
