@@ -191,7 +191,7 @@ DETECTORS = {
         Training(12 * 156, batch=320, rate=1e-3, schedule="one-cycle"), negatives=32, steps=12, span=2.0, candidates=3,
         validation_images=400, validation_steps=50,
         classifier=Training(9_375, batch=32, rate=5e-4, schedule="one-cycle"),
-        robust=Training(1_500, batch=50, rate=1e-3, schedule="one-cycle"), robust_steps=10,
+        robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_steps=10,
         systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN},
         auc_images={"main": 500, "long": 100, "others": 100},
         attacked_images={"single": 200, "aligned": 100, "distortion": 30, "untargeted": 10, "strangers": 1_000}),
