@@ -12,6 +12,7 @@ from lib.attacks.losses import averaged as averaged
 from lib.attacks.losses import cross_entropy as cross_entropy
 from lib.attacks.losses import dlr as dlr
 from lib.attacks.losses import margin as margin
+from lib.attacks.losses import towards as towards
 from lib.attacks.norms import L2 as L2
 from lib.attacks.norms import Ball as Ball
 from lib.attacks.norms import Linf as Linf

@@ -28,6 +28,16 @@ def margin(logits_fn: LogitsFn, y: Labels) -> LossFn:
     return _loss(logits_fn, y, lambda logits: _best_other(logits, y) - _true(logits, y), classes=2)
 
 
+def towards(logits_fn: LogitsFn, y: Labels, target: Labels) -> LossFn:
+    """Logit of `target` minus that of the true class: the margin with its rival held fixed, (batch) int64.
+
+    The margin changes its rival on the way and may then go to and fro between two; this one does not.
+    """
+    check_labels(target)
+    classes = int(target.max()) + 1 if len(target) else 2
+    return _loss(logits_fn, y, lambda logits: _true(logits, target) - _true(logits, y), classes)
+
+
 def dlr(logits_fn: LogitsFn, y: Labels) -> LossFn:
     """The margin divided by the gap between the largest and the third largest logit: invariant to scale and shift.
 

@@ -1,4 +1,4 @@
-"""The second, harder test: PGD with restarts on two losses, gradients averaged over noise, and survivors carried on."""
+"""The second, harder test: PGD with restarts on several losses, averaged gradients, and survivors carried on."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,8 +7,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lib.attacks.gradient import pgd
-from lib.attacks.inputs import Images, Labels, LogitsFn, LossFn, PerImage, check_count, check_pair
-from lib.attacks.losses import averaged, cross_entropy, margin
+from lib.attacks.inputs import Images, Labels, LogitsFn, LossFn, PerImage, check_count, check_logits, check_pair
+from lib.attacks.losses import averaged, cross_entropy, towards
 from lib.attacks.norms import Ball
 
 STRIDES = (2, 1 / 2, 1 / 10, 1 / 40)    # of eps, a quarter of the steps each: cross the ball first, settle last
@@ -19,22 +19,25 @@ def exact_cross_entropy(logits_fn: LogitsFn, y: Labels) -> LossFn:
     return cross_entropy(logits_fn, y, torch.float64)
 
 
-LOSSES = (margin, exact_cross_entropy)  # by turns, a restart each: what one of them cannot climb the other often can
+def objective(restart: int, logits_fn: LogitsFn, y: Labels, rivals: Int64[Tensor, "some other"]) -> LossFn:
+    """What a restart ascends. By turns, since what one loss cannot climb another often can: the lead of a fixed other
+    class, the likeliest first, and the cross-entropy. rivals: the other classes of each image in that order."""
+    turn, untargeted = divmod(restart, 2)
+    return exact_cross_entropy(logits_fn, y) if untargeted else towards(logits_fn, y, rivals[:, turn % rivals.shape[1]])
 
 
 def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images, y: Labels, balls: Sequence[Ball], *,
            starts: Float[Tensor, "restart batch channel height width"], steps: int = 100, draws: int = 4,
-           verdict_draws: int = 10, check: int = 25,
-           losses: Sequence[Callable[[LogitsFn, Labels], LossFn]] = LOSSES) -> Float[Tensor, "ball batch channel height width"]:
+           verdict_draws: int = 10, check: int = 25) -> Float[Tensor, "ball batch channel height width"]:
     """Attack every image in each ball, from the smallest ball to the largest; return one adversarial image for each.
 
     logits_fn_of(index): the classifier for the images at these positions of x; its noise belongs to the image, not to
-    the position in the batch. It is asked before each ball and once for every `check` steps, whether or not any image
-    is left: if noise is keyed by image, asking and call, each image is attacked as it would be alone.
+    the position in the batch. It is asked first of all, before each ball and once for every `check` steps, whether or not
+    any image is left: if noise is keyed by image, asking and call, each image is attacked as it would be alone.
     balls: one norm, eps ascending. starts: points of the unit ball, scaled by eps; as many as restarts.
     steps: their length falls from 2 eps to eps / 40 in four stages (STRIDES): a constant short step stays in whatever
-    corner it starts in where gradients mislead. draws: calls that a gradient is averaged over. losses: taken by turns,
-    one a restart. For a deterministic classifier draws = verdict_draws = 1.
+    corner it starts in where gradients mislead. draws: calls that a gradient is averaged over, and the logits by which
+    classes are ranked (`objective`). For a deterministic classifier draws = verdict_draws = 1.
 
     An image is let go when all of `verdict_draws` fresh draws misread it. This is looked at before the first step of
     each ball, with new draws for the image found so far, and after every `check` steps. Others are returned as they
@@ -56,24 +59,33 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
 
     x = x.detach()
     best, found, everyone = x.clone(), [], torch.arange(len(x), device=x.device)
+    rivals = others(logits_fn_of(everyone), x, y, draws)
     for ball in balls:
         misread = misread_share(logits_fn_of(everyone), best, y, verdict_draws)
         for restart, start in enumerate(starts):
-            loss = losses[restart % len(losses)]
             alive = (misread < 1).nonzero()[:, 0]
             delta = ball.eps * start[alive]
             for begin in range(0, steps, check):
                 logits_fn, clean, label = logits_fn_of(alive), x[alive], y[alive]
                 if not len(alive):
                     continue                            # asked all the same: others may be under attack elsewhere
-                x_adv = pgd(averaged(loss(logits_fn, label), draws), clean, ball, start=delta,
-                            steps=min(check, steps - begin), step_size=STRIDES[4 * begin // steps] * ball.eps)
+                loss = averaged(objective(restart, logits_fn, label, rivals[alive]), draws)
+                x_adv = pgd(loss, clean, ball, start=delta, steps=min(check, steps - begin),
+                            step_size=STRIDES[4 * begin // steps] * ball.eps)
                 share = misread_share(logits_fn, x_adv, label, verdict_draws)
                 better, going = share >= misread[alive], share < 1
                 best[alive[better]], misread[alive[better]] = x_adv[better], share[better]
                 alive, delta = alive[going], (x_adv - clean)[going]
         found.append(best.clone())
     return torch.stack(found)
+
+
+@torch.no_grad()
+def others(logits_fn: LogitsFn, x: Images, y: Labels, draws: int) -> Int64[Tensor, "batch other"]:
+    """All classes but the true one, by falling mean logit over `draws` calls."""
+    logits = torch.stack([logits_fn(x) for _ in range(draws)]).mean(dim=0)
+    check_logits(logits, y, max(2, int(y.max()) + 1))
+    return logits.scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True)[:, :-1]
 
 
 @torch.no_grad()

@@ -129,7 +129,7 @@ def _published(attack: str) -> dict:
 
 def _ours(eps: float, steps: int, restarts: int) -> dict:
     return {"attack": "pgd", "variant": "ours", "norm": "linf", "eps": eps, "steps": steps,
-            "loss": "margin, cross-entropy", "restarts": restarts, "draws": 1}
+            "loss": "margin to a class, cross-entropy", "restarts": restarts, "draws": 1}
 
 
 def _autoattack(eps: float, steps: int, parts: tuple[str, ...], targets: int) -> dict:

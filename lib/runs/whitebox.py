@@ -22,7 +22,7 @@ def cells(profile: Profile, attack: str) -> list[dict]:
     steps = profile.steps[attack]
     if attack == "strong":
         return [{"attack": "pgd", "norm": "linf", "eps": eps, "steps": steps,       # of no one length: blank step_size
-                 "loss": "margin, cross-entropy", "restarts": profile.restarts, "draws": profile.gradient_draws}
+                 "loss": "margin to a class, cross-entropy", "restarts": profile.restarts, "draws": profile.gradient_draws}
                 for eps in profile.strong_eps]
     return [{"attack": attack, "norm": "linf", "eps": eps, "steps": steps, "step_size": eps if attack == "fgsm" else STEP_SIZE,
              "loss": "cross-entropy", "restarts": 1, "draws": 1} for eps in profile.eps]
@@ -102,7 +102,7 @@ def whitebox(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
 
 def strong_protocol(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
                     fresh: bool = False, only: str | None = None):
-    """Rows of the strong protocol: two losses, averaged gradients, restarts, survivors carried over ascending eps."""
+    """Rows of the strong protocol: several losses, averaged gradients, restarts, survivors carried over ascending eps."""
     return units.ensure("strong", _units(("strong",), profile, seed, results), outcomes.summariser(profile, results),
                         profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
 

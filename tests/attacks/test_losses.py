@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lib.attacks import averaged, cross_entropy, dlr, input_gradient, margin
+from lib.attacks import averaged, cross_entropy, dlr, input_gradient, margin, towards
 from tests.toys import Smooth, random_images, random_normal
 
 Y = torch.tensor([0, 2, 1, 0])
@@ -41,6 +41,19 @@ def test_margin_is_positive_exactly_where_the_image_is_misread():
 def test_margin_survives_logits_of_any_size():
     logits = torch.tensor([[-20_000.0, -30_000.0]])     # an offset of -10,000 on the true class would pick it here
     assert margin(constant(logits), Y[:1])(random_images(1)) == -10_000
+
+
+def test_towards_a_class_is_its_lead_over_the_true_one_whatever_the_others_do():
+    logits, target = random_normal(4, 3), torch.tensor([1, 0, 2, 2])
+    lead = towards(constant(logits), Y, target)(random_images())
+    torch.testing.assert_close(lead, torch.stack([logits[i, t] - logits[i, y] for i, (y, t) in enumerate(zip(Y, target))]))
+    gradient = input_gradient(towards(read_out, Y[:1], target[:1]), as_image(3.0, 0.0, 2.0))
+    assert gradient.flatten().tolist() == [-1, 1, 0]        # the margin would raise the third
+
+
+def test_towards_a_class_that_the_logits_lack_is_refused():
+    with pytest.raises(ValueError, match="need 4 classes, the logits have 3"):
+        towards(constant(random_normal(4, 3)), Y, torch.full((4,), 3))(random_images())
 
 
 def test_dlr_does_not_see_scale_or_shift():

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from lib.attacks import L2, Linf, margin, misread_share, strong
+from lib.attacks import L2, Linf, input_gradient, margin, misread_share, strong
+from lib.attacks.strong import objective, others
 from tests.toys import Noisy, Smooth, centred, generator, random_images, random_normal
 
 EPS = (0.02, 0.05, 0.1, 0.2)
@@ -103,6 +104,17 @@ def test_an_image_is_let_go_only_when_every_draw_misreads_it(linear):
     lucky = (share[0] > 0.5) & (share[0] < 0.9)
     assert lucky.any() and (share[1] >= share[0] - 0.2).all()
     assert share[1][lucky].mean() > share[0][lucky].mean() + 0.1
+
+
+def test_restarts_go_for_the_likeliest_other_class_first_then_for_the_next():
+    logits = torch.tensor([[0.0, 3.0, 5.0, 4.0]])
+    ranked = others(lambda x: logits, random_images(1), torch.tensor([1]), 2)
+    assert ranked.tolist() == [[2, 3, 0]]
+    rises = [input_gradient(objective(restart, lambda x: x.flatten(1), torch.tensor([1]), ranked), logits.view(1, 1, 1, 4))
+             for restart in (0, 2, 4, 6)]
+    assert [int(gradient.argmax()) for gradient in rises] == [2, 3, 0, 2]
+    every = input_gradient(objective(1, lambda x: x.flatten(1), torch.tensor([1]), ranked), logits.view(1, 1, 1, 4))
+    assert (every.flatten() > 0).tolist() == [True, False, True, True]      # the cross-entropy raises all of them
 
 
 def test_misread_share_counts_calls(linear):
