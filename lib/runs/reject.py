@@ -1,6 +1,7 @@
 """From records of `lib.runs.detection` to rows: accuracy and error at fixed shares of natural rejection."""
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,23 @@ def class_offsets(validation: Record, rejected: float) -> np.ndarray:
     if missing := sorted(set(range(heads.shape[1])) - set(labels.tolist())):
         raise ValueError(f"no validation image has label {missing}; every class needs some to set its threshold: hold out more")
     return np.array([Reject.fit(heads[labels == k, k], rejected).threshold for k in range(heads.shape[1])])
+
+
+def fitted(validation: Record, system: str, rejected: float, per_class: bool = False) -> Callable:
+    """A system at the threshold that rejects this share of validation images, none at 0; or at one threshold a class.
+
+    Returns a function of a record: whether each image is read right, and whether it is accepted.
+    """
+    offsets = class_offsets(validation, rejected) if per_class else None
+    threshold = Reject(0.0) if per_class else Reject.fit(reading(validation, system)[1], rejected)
+    if not rejected:
+        threshold = Reject(-np.inf)
+
+    def outcome(record: Record) -> tuple[np.ndarray, np.ndarray]:
+        read, score = reading(record, system, offsets)
+        return read == record["label"], threshold.accepts(score)
+
+    return outcome
 
 
 def reject_curve(clean: Record, attacked: Record, system: str) -> Curve:
@@ -86,16 +104,8 @@ def _rows(natural: dict[str, Record], attacks: list[Record], system: str) -> lis
     rows = []
     for rejected in REJECTED:
         for per_class in (False, True) if rejected and system != "Madry" else (False,):
-            offsets = class_offsets(natural["validation"], rejected) if per_class else None
-            threshold = Reject(0.0) if per_class else Reject.fit(reading(natural["validation"], system)[1], rejected)
-            if not rejected:
-                threshold = Reject(-np.inf)
             detector = f"reject {rejected:.0%}" + (", per class" if per_class else "")
-
-            def outcome(record, offsets=offsets, threshold=threshold):
-                read, score = reading(record, system, offsets)
-                return read == record["label"], threshold.accepts(score)
-
+            outcome = fitted(natural["validation"], system, rejected, per_class)
             right, accepted = outcome(natural["clean"])
             key = _key(natural["clean"], system) | {"detector": detector, "protocol": "published"}
             rows += [key | {"attack": "clean"} | _share("accuracy", right & accepted),
