@@ -61,8 +61,8 @@ def change(main: Record, other: Record) -> dict[str, float]:
 
     low, high: 95 % over those negatives, paired; the positives are the same on both sides. n: negatives. A negative has
     some share of the positives above it, from the least of all that either attack left up to 1, so that 1 less that least
-    share (or one positive, if that is more) is the largest difference there can be. It is taken from these images, not known before: a detector that stood
-    firm on all of them gets a narrow interval, one that gave way on any a wide one.
+    share (or one positive, if that is more) is the largest difference there can be. It is taken from these images, not
+    known before: a detector that stood firm on all of them gets a narrow interval, one that gave way on any a wide one.
     """
     shared = np.intersect1d(main["index"], other["index"])
     if not len(shared):
