@@ -152,7 +152,7 @@ def auc_interval(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " a
     """
     if min(len(clean), len(attacked)) < 2:
         return np.nan, np.nan
-    ahead, behind = _beaten(attacked, clean), _beaten(clean, attacked)
+    ahead, behind = beaten(attacked, clean), beaten(clean, attacked)
     area, variance = ahead.mean(), ahead.var(ddof=1) / len(ahead) + behind.var(ddof=1) / len(behind)
     smaller = min(len(clean), len(attacked))
     return wilson(min(1.0, area), area * (1 - area) / variance if variance > 0 else smaller)
@@ -170,7 +170,7 @@ def auc(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " attack"]) 
     return float(roc_auc_score(np.repeat([0, 1], [len(clean), len(attacked)]), np.concatenate([clean, attacked])))
 
 
-def _beaten(scores, others) -> np.ndarray:
+def beaten(scores: Shaped[ndarray, " image"], others: Shaped[ndarray, " other"]) -> Float[ndarray, " image"]:
     """The share of `others` below each score, ties by half."""
     others = np.sort(others)
     return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * len(others))

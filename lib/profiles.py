@@ -69,7 +69,7 @@ class Profile:
     strong_eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
     constants: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)  # c of Carlini and Wagner
     steps: Mapping[str, int] = field(default_factory=lambda: {"fgsm": 1, "pgd": 40, "mim": 100, "cw": 1000, "strong": 100})
-    restarts: int = 2                   # of the strong protocol
+    restarts: int = 2                   # of the strong protocol: one other class, then the cross-entropy
     gradient_draws: int = 4             # likewise
     dtype: str = "bfloat16"         # of attack gradients; what is reported is judged in float32
 
@@ -102,7 +102,7 @@ PROFILES = {
         "smoke", "digits", {"decoder": SMOKE_TRAINING, "other": SMOKE_TRAINING}, samples=1, draws=2, batch=4,
         blocks=_all(4), fit_images=100, test_images=10, judged_images=4, stops=(1, 2, 3),
         images=_all(4), eps=(0.1, 0.3), strong_eps=(0.1, 0.3), constants=(1.0, 10.0),
-        steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, restarts=1, gradient_draws=1),
+        steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, gradient_draws=1),
     "laptop": Profile(
         "laptop", "mnist", {"decoder": Training(12_000, rate=1e-3, schedule="one-cycle"),
                             "DBX": DBX_TRAINING,
@@ -119,7 +119,7 @@ PROFILES = {
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
-        stops=(120_000,),
+        stops=(120_000,), restarts=6,
         images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000}}),
 }
 
@@ -147,7 +147,9 @@ class DetectorProfile:
     """Sizes of the experiments of Yin et al. (2020) at one scale.
 
     training: of a detector; an update takes `batch` images, and of them each detector its positives and `negatives`
-    others. steps: of the inner attack, None as published; with fewer, its steps together still span `span` radii.
+    others. steps: of the inner attack, None as published; with fewer, its steps in l-infinity together still span `span`
+    radii. In L2 they keep the published length: Adam's rate is a pixel's, so that all pixels together cross the ball in
+    one to two steps, and detectors trained with steps of 2/12 of the radius withstood those and fell to short ones.
     candidates: how many checkpoints, evenly spaced over the last half of the training, are compared on
     `validation_images` negatives under `validation_steps` steps. classifier, robust: of f and of the Madry network.
     systems: which detectors are trained, by class.
@@ -176,7 +178,8 @@ class DetectorProfile:
         published = SYSTEMS[system]
         if self.steps is None:
             return published
-        return Inner(published.norm, published.eps, self.steps, self.span * published.eps / self.steps)
+        step = self.span * published.eps / self.steps if published.norm == "linf" else published.step_size
+        return Inner(published.norm, published.eps, self.steps, step)
 
 
 ALL_TEN = tuple(range(10))

@@ -21,7 +21,8 @@ def exact_cross_entropy(logits_fn: LogitsFn, y: Labels) -> LossFn:
 
 def objective(restart: int, logits_fn: LogitsFn, y: Labels, rivals: Int64[Tensor, "some other"]) -> LossFn:
     """What a restart ascends. By turns, since what one loss cannot climb another often can: the lead of a fixed other
-    class, the likeliest first, and the cross-entropy. rivals: the other classes of each image in that order."""
+    class, the likeliest first, and the cross-entropy. So two restarts try one class, six try three.
+    rivals: the other classes of each image in that order."""
     turn, untargeted = divmod(restart, 2)
     return exact_cross_entropy(logits_fn, y) if untargeted else towards(logits_fn, y, rivals[:, turn % rivals.shape[1]])
 

@@ -12,8 +12,9 @@ WORDS = ("kind", "mean", "worst", "above", "below", "by", "within", "skip_satura
          "direction", "at", "parts", "for", "could_decide")         # of a test; all its other keys select rows
 SATURATED = 0.05            # both sides below 5 %, or both above 95 %: such a cell tells nothing about the order
 QUIET = ("experiment", "metric", "dataset", "protocol", "detector")         # what a comparison's name leaves out
+NAMED = ("eps", "l2", "class", "seed", "steps", "step_size", "restarts")    # numbers that say nothing without their name
 METRICS = {                 # as the ledger words them
-    "accuracy_within_l2": "accuracy within l2", "min_eps": "smallest eps", "joint_success": "fooled and unnoticed",
+    "auc": "AUC", "accuracy_within_l2": "accuracy within l2", "min_eps": "smallest eps", "joint_success": "fooled and unnoticed",
     "zero_gradient": "images without a gradient", "detect_all": "all detectors together",
     "detect_marginal": "marginal detection", "detect_logit": "logit detection", "detect_kl": "KL detection",
     "detect_tv": "TV detection", "tv": "total variation from the truth", "kl": "KL from the truth",
@@ -69,7 +70,8 @@ def contrast(test: dict, a: dict, b: dict, evidence: Evidence) -> Estimate:
     one, other = one.align(other, join="inner")
     if one.empty:
         raise Missing(f"images that both sides share ({a['experiment']}: {a['metric']})")
-    span = 1.0 if a["metric"].startswith("accuracy") else float(max(one.max(), other.max()))
+    span = 1 - min(one.min(), other.min()) if a["metric"] == "auc" else float(max(one.max(), other.max()))
+    span = 1.0 if a["metric"].startswith(("accuracy", "error")) else float(span)
     return Estimate(*metrics.paired_difference(one.to_numpy(), other.to_numpy(), span), len(one))
 
 
@@ -84,7 +86,7 @@ def saturated(test: dict, a: dict, b: dict, evidence: Evidence) -> bool:
 def other_seeds(test: dict, keys: dict, above: dict, below: dict, evidence: Evidence, main: Estimate) -> str:
     """Training seeds that turn a certain order round, in words, or "".
 
-    Only attacks and radii count for which both sides have rows of these seeds. Smallest radii are compared by the
+    Only seeds count of which every model of a side has rows, and of attacks and radii those that both sides have. Smallest radii are compared by the
     accuracies at those radii, since another seed may have fewer of them.
     """
     if main.low <= 0 <= main.high or keys["metric"] not in ("accuracy", "min_eps"):
@@ -92,7 +94,8 @@ def other_seeds(test: dict, keys: dict, above: dict, below: dict, evidence: Evid
     keys = keys | {"metric": "accuracy"}
     seeds = sorted(set(evidence.seeds(keys | above)) | set(evidence.seeds(keys | below)))
     for s, t in product(seeds, repeat=2):
-        if (s, t) == (evidence.seed, evidence.seed):
+        whole = all(seed in evidence.seeds(keys | one) for side, seed in ((above, s), (below, t)) for one in expand(side))
+        if (s, t) == (evidence.seed, evidence.seed) or not whole:
             continue
         shared = evidence.shared(keys, [above | {"seed": s}, below | {"seed": t}])
         if not shared:
@@ -110,7 +113,7 @@ def name(keys: dict, *more: str) -> str:
         if isinstance(entry, list):
             entry = " ".join(entry) if isinstance(entry[0], str) else f"{entry[0]} to {entry[-1]}"
         entry = entry.upper() if key == "attack" and entry != "clean" else entry
-        return f"{key} {entry}" if key in ("eps", "l2", "class", "seed") else f"{entry}"
+        return f"{key.replace('_', ' ')} {entry}" if key in NAMED else f"{entry}"
     return ", ".join([*more, *(word(k, v) for k, v in keys.items() if k not in QUIET and v != "")])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lib import metrics
+from lib.claims import pairs
 from lib.results import RESULTS, read_record, read_rows, select
 
 SETTINGS = ("dataset", "seed", "protocol", "attack")       # what tells the runs of one model in one experiment apart
@@ -137,7 +138,11 @@ class Evidence:
 
     def images(self, keys: dict) -> pd.Series | None:
         """One number for each image (the index), from the records; None without them, or for a metric that has none."""
-        if self.records is None or keys["metric"] not in IMAGE_METRICS:
+        if self.records is None:
+            return None
+        if keys["experiment"] in pairs.BY_EXPERIMENT and (self.records / keys["experiment"]).is_dir():
+            return pairs.images(self.records, {"seed": self.seed} | keys)
+        if keys["metric"] not in IMAGE_METRICS:
             return None
         pool = self._pool(keys)
         return None if pool is None else IMAGE_METRICS[keys["metric"]](pool, keys)

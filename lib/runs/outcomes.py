@@ -50,6 +50,9 @@ class Pooled:
         """Image axes are joined in the order of the blocks; seconds add up, other origins are listed."""
         records = sorted(records, key=lambda record: int(record["index"][0]))
         settings = dict(records[0].settings)
+        if other := [r.path.name for r in records if r.settings["cells"] != settings["cells"]]:
+            raise ValueError(f"records {', '.join(other)} hold other attacks than {records[0].path.name}; delete the older "
+                             "ones, which are then computed anew")
         settings["seconds"] = round(sum(r.settings["seconds"] for r in records), 1)
         for name in ("commit", "device", "torch"):
             settings[name] = "+".join(dict.fromkeys(r.settings[name] for r in records))

@@ -29,16 +29,16 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
     if name not in NAMES:
         raise ValueError(f"unknown classifier {name!r}; expected one of {', '.join(NAMES)}")
     path, dataset, settings = checkpoint(name, profile, seed, "", results), dataset_of(profile), DETECTORS[profile]
-    expected = {"model": name, "seed": seed, "profile": profile}
+    recipe = settings.classifier if name == "f" else settings.robust
+    expected = {"model": name, "seed": seed, "profile": profile, "updates": recipe.updates}
 
     def train() -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = ConvNet(len(dataset.classes), dataset.shape, "glorot" if name == "f" else "madry").to(device)
-        recipe = settings.classifier if name == "f" else settings.robust
         taught = net if name == "f" else OnAttacked(net, 0.3, settings.robust_steps, recipe.updates)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
-        save_weights(path, net, expected | {"dataset": dataset.name, "updates": recipe.updates, "batch": recipe.batch,
+        save_weights(path, net, expected | {"dataset": dataset.name, "batch": recipe.batch,
                                             "rate": recipe.rate, "schedule": recipe.schedule})
         path.with_suffix(".state").unlink(missing_ok=True)
 

@@ -1,5 +1,7 @@
 """The attack experiments: their records do not depend on how the work is cut, and their rows follow from the records."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -69,6 +71,15 @@ def test_records_that_hold_an_image_twice_are_refused(folder):
     record = read_record(folder / "smoke/whitebox/GFZ_fgsm_seed0_00000-00004.npz")
     with pytest.raises(ValueError, match="hold some image twice"):
         outcomes.Pooled.of([record, record])
+
+
+def test_records_of_different_attacks_are_not_pooled(folder):
+    whitebox.whitebox("smoke", results=folder, only="GFZ_fgsm_seed0_00000-00004")
+    record = read_record(folder / "smoke/whitebox/GFZ_fgsm_seed0_00000-00004.npz")
+    older = replace(record, arrays=record.arrays | {"index": record["index"] + 4}, settings=record.settings | {
+        "cells": [cell | {"loss": "margin"} for cell in record.settings["cells"]]})
+    with pytest.raises(ValueError, match="hold other attacks than .*; delete the older ones"):
+        outcomes.Pooled.of([record, older])
 
 
 def test_carlini_keeps_one_row_set_a_constant(folder):

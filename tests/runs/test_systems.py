@@ -1,5 +1,7 @@
 """What is attacked is what decides, but for the precision of its products."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,14 @@ def test_a_classifier_is_trained_once_and_then_read(name, bias, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters()))
     assert not any(p.requires_grad for p in again.parameters())
     assert again[9].bias.median().item() == pytest.approx(bias, abs=0.05)       # still near where it started
+
+
+def test_weights_of_another_length_of_training_are_refused(tmp_path, monkeypatch):
+    systems.classifier("f", "smoke", 0, torch.device("cpu"), tmp_path)
+    smoke = systems.DETECTORS["smoke"]
+    monkeypatch.setitem(systems.DETECTORS, "smoke", replace(smoke, classifier=replace(smoke.classifier, updates=21)))
+    with pytest.raises(ValueError, match="updates = 20, expected 21; .*delete this one and train again"):
+        systems.classifier("f", "smoke", 0, torch.device("cpu"), tmp_path)
 
 
 def test_attacks_see_nearly_the_logits_that_decide_and_all_of_them_in_float32():
