@@ -80,6 +80,14 @@ def load_weights(path: Path, model: nn.Module, expected: Mapping) -> dict:
     return settings
 
 
+def settings_of(path: Path) -> dict:
+    """The settings in the header of saved weights, without reading the weights; {} where there is no such file."""
+    if not Path(path).exists():
+        return {}
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {}).get("settings", "{}"))
+
+
 def batches(n: int, batch: int, seed: int, update: int) -> Tensor:
     """Indices of one update's images: a fresh permutation an epoch, the incomplete last batch dropped."""
     epoch, position = divmod(update, n // batch)

@@ -68,9 +68,10 @@ def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str
            profile: str = "laptop", seed: int = 0) -> pd.DataFrame:
     """One line a claim, in the paper's order, with the columns COLUMNS.
 
-    published is what the paper says, in words; ours the number that came closest to deciding otherwise, with its 95 %
-    interval; n the images (or points of a grid) and seeds the trainings behind it; also what else the claim asks to be
-    told whatever it is ("shows"); link the page (and the place on it) that shows the rows.
+    published is what the paper says, in words; ours the weakest link, with its 95 % interval: the number nearest to
+    failing, or, where a claim fails, the one that fails most; n the images (or points of a grid) and seeds the trainings
+    behind it; also what else the claim asks to be told whatever it is ("shows"); link the page (and the place on it) that
+    shows the rows.
     needs: what could settle an open claim, or test one harder that holds as published.
     seed: the training that decides; where there are rows of others, they must not turn an order round.
     """

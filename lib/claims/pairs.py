@@ -23,7 +23,7 @@ def outcomes(records: Sequence[Record], keys: dict) -> pd.Series | None:
     keys: metric, model, detector ("reject 5%"); for an error also loss and eps. In the worst case an image counts if it
     does under any attack, over the images that all attacks share. None where a record or a key is missing.
     """
-    from lib.runs.reject import REJECTED, WORST, decision, detector_name, label     # here, since it brings torch along
+    from lib.runs.reject import REJECTED, WORST, detector_name, fitted, label     # here, since it brings torch along
 
     natural = {r.settings["attack"]: r for r in records if not r.settings["loss"]}
     attacks = [r for r in records if r.settings["loss"] and isclose(r.settings["eps"], keys.get("eps", -1))
@@ -32,7 +32,7 @@ def outcomes(records: Sequence[Record], keys: dict) -> pd.Series | None:
     named = {detector_name(rejected, per_class): (rejected, per_class) for rejected in REJECTED for per_class in (False, True)}
     if "validation" not in natural or not chosen or keys.get("detector") not in named:
         return None
-    outcome = decision(natural["validation"], keys["model"], *named[keys["detector"]])
+    outcome = fitted(natural["validation"], keys["model"], *named[keys["detector"]])
     counts = []
     for record in chosen:
         right, accepted = outcome(record)

@@ -59,7 +59,7 @@ def as_table(tables: Mapping[str, pd.DataFrame], page: str = "index") -> str:
         decided = table[table.verdict != "undecided"]
         order = decided.verdict.map(VERDICTS.index).sort_values(kind="stable").index
         body += [_line(line, page) for line in decided.loc[order].itertuples()]
-    head = "<thead><tr><th>Verdict<th>Claim<th>Closest to deciding otherwise<th>Shown in"
+    head = "<thead><tr><th>Verdict<th>Claim<th>The number that decides<th>Shown in"
     return f'{STYLE}<div class="ledger"><table>{head}<tbody>{"".join(body)}</table></div>'
 
 

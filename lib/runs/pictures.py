@@ -84,7 +84,7 @@ def ambiguous(models, x: Tensor, y: Tensor, profile: str, seed: int, variant: st
     """Arguments of `plots.grid`: clean images, then what CW made of them, a row for each model that has pictures.
 
     x, y: the first test images and labels. The caption is the vote of the fresh draws; frames mark images on which the
-    draws disagree: the model itself finds them ambiguous.
+    draws disagree, as they must where an attack stops at the border.
     """
     found = {name: thumbnails("carlini", name, "cw", profile, seed, results) for name in models}
     found = {name: pictures for name, pictures in found.items() if pictures}

@@ -38,6 +38,24 @@ def class_offsets(validation: Record, rejected: float) -> np.ndarray:
     return np.array([Reject.fit(heads[labels == k, k], rejected).threshold for k in range(heads.shape[1])])
 
 
+def fitted(validation: Record, system: str, rejected: float, per_class: bool = False
+           ) -> Callable[[Record], tuple[np.ndarray, np.ndarray]]:
+    """A system at the threshold that rejects this share of validation images, none at 0; or at one threshold a class.
+
+    Returns a function of a record: whether each image is read right, and whether it is accepted.
+    """
+    offsets = class_offsets(validation, rejected) if per_class else None
+    threshold = Reject(0.0) if per_class else Reject.fit(reading(validation, system)[1], rejected)
+    if not rejected:
+        threshold = Reject(-np.inf)
+
+    def outcome(record: Record) -> tuple[np.ndarray, np.ndarray]:
+        read, score = reading(record, system, offsets)
+        return read == record["label"], threshold.accepts(score)
+
+    return outcome
+
+
 def reject_curve(clean: Record, attacked: Record, system: str) -> Curve:
     """The exact reject curve of a system under one attack."""
     (read, score), (misread, attacked_score) = reading(clean, system), reading(attacked, system)
@@ -83,21 +101,6 @@ def class_logits(record: Record, system: str) -> tuple[np.ndarray, np.ndarray]:
     return wanted, np.take_along_axis(logits, wanted[:, None], axis=1)[:, 0]
 
 
-def decision(validation: Record, system: str, rejected: float, per_class: bool = False
-             ) -> Callable[[Record], tuple[np.ndarray, np.ndarray]]:
-    """From a record to whether each image is read right, and whether it is accepted, at the threshold that rejects a
-    share of validation images (0: none at all). per_class: with a threshold for each class (`class_offsets`)."""
-    offsets = class_offsets(validation, rejected) if per_class else None
-    threshold = Reject(0.0) if per_class else Reject.fit(reading(validation, system)[1], rejected)
-    if not rejected:
-        threshold = Reject(-np.inf)
-
-    def outcome(record: Record) -> tuple[np.ndarray, np.ndarray]:
-        read, score = reading(record, system, offsets)
-        return read == record["label"], threshold.accepts(score)
-    return outcome
-
-
 def detector_name(rejected: float, per_class: bool = False) -> str:
     """As rows name a threshold: "reject 5%", "reject 5%, per class"."""
     return f"reject {rejected:.0%}" + (", per class" if per_class else "")
@@ -107,7 +110,7 @@ def _rows(natural: dict[str, Record], attacks: list[Record], system: str) -> lis
     rows = []
     for rejected in REJECTED:
         for per_class in (False, True) if rejected and system != "Madry" else (False,):
-            detector, outcome = detector_name(rejected, per_class), decision(natural["validation"], system, rejected, per_class)
+            detector, outcome = detector_name(rejected, per_class), fitted(natural["validation"], system, rejected, per_class)
             right, accepted = outcome(natural["clean"])
             key = _key(natural["clean"], system) | {"detector": detector, "protocol": "published"}
             rows += [key | {"attack": "clean"} | _share("accuracy", right & accepted),

@@ -7,17 +7,20 @@ import pandas as pd
 
 from lib.metrics import mean_interval
 from lib.results import RESULTS, Record, read_record
+from lib.runs.distortion import NEAREST
 from lib.runs.training import dataset_of
 
-PUBLISHED, SMALLER, BEST = "as published", "smaller steps", "smaller steps, best iterate"
+PUBLISHED, SMALLER, BEST = "published step", "smaller steps", "smaller steps, best iterate"
 SEARCHES = (PUBLISHED, SMALLER, BEST)
 AIMS = ("random", "untargeted")
+EVERY = "nearest of all"        # what the rows of distortion.NEAREST are called
 LONG = 1.0          # Adam's rate in the authors' script, in pixels
 
 
 def search(rows: pd.DataFrame) -> pd.Series:
-    """How the way was searched, one of SEARCHES for each row of lib.runs.distortion."""
-    words = [_search(step, protocol) for step, protocol in zip(rows.step_size, rows.protocol)]
+    """How the way was searched, one of SEARCHES or EVERY for each row of lib.runs.distortion."""
+    words = [EVERY if loss == NEAREST else _search(step, protocol)
+             for loss, step, protocol in zip(rows.loss, rows.step_size, rows.protocol)]
     return pd.Series(words, rows.index, dtype=object, name="search")
 
 
@@ -36,32 +39,35 @@ def records(system: str, profile: str, seed: int, results: Path | None = None) -
 
 
 def distances(system: str, profile: str, seed: int, results: Path | None = None) -> dict[str, tuple]:
-    """For `plots.distances`: "random aim, as published" -> (L2 image by image, whether the image got there)."""
+    """For `plots.distances`: "random aim, published step" -> (L2 image by image, whether the image got there)."""
     found = records(system, profile, seed, results)
     return {f"{name(aim)}, {how}": (record["l2"], record["success"]) for (aim, how), record in found.items()}
 
 
 def name(aim: str) -> str:
     """An aim in words."""
-    return {"random": "random aim", "untargeted": "no aim"}[aim]
+    return {"random": "random aim", "untargeted": "no aim", NEAREST: "whichever aim"}[aim]
 
 
 def changes(system: str, profile: str, seed: int, results: Path | None = None) -> pd.DataFrame:
-    """How much shorter the way gets by a change of search, a line for each pair of searches of one aim that are stored.
+    """How much shorter the way gets by a change of search, a line for each pair of searches of one aim that are stored;
+    then by dropping the aim, a line for each search that both aims have.
 
     Columns: shorter (mean over images on which both succeed, in L2), low, high (95 %, paired), n (such images).
     """
-    found, lines = records(system, profile, seed, results), {}
-    for aim in AIMS:
-        for before, after, change in ((PUBLISHED, SMALLER, "a tenth of the step"), (SMALLER, BEST, "every iterate looked at"),
-                                      (PUBLISHED, BEST, "both")):
-            if (aim, before) in found and (aim, after) in found:
-                a, b = found[aim, before], found[aim, after]
-                n = min(len(a["l2"]), len(b["l2"]))
-                both = a["success"][:n] & b["success"][:n]
-                shorter, low, high = mean_interval((a["l2"][:n] - b["l2"][:n])[both].astype(float))
-                lines[name(aim), change] = {"shorter": shorter, "low": low, "high": high, "n": int(both.sum())}
+    found = records(system, profile, seed, results)
+    pairs = {(name(aim), change): ((aim, before), (aim, after)) for aim in AIMS for before, after, change in (
+        (PUBLISHED, SMALLER, "a tenth of the step"), (SMALLER, BEST, "every iterate looked at"), (PUBLISHED, BEST, "both"))}
+    pairs |= {("from random to none", how): tuple((aim, how) for aim in AIMS) for how in SEARCHES}
+    lines = {words: _shorter(found[a], found[b]) for words, (a, b) in pairs.items() if a in found and b in found}
     return pd.DataFrame(lines).T.rename_axis(["aim", "change"]).astype({"n": int}) if lines else pd.DataFrame()
+
+
+def _shorter(a: Record, b: Record) -> dict[str, float]:
+    n = min(len(a["l2"]), len(b["l2"]))
+    both = a["success"][:n] & b["success"][:n]
+    shorter, low, high = mean_interval((a["l2"][:n] - b["l2"][:n])[both].astype(float))
+    return {"shorter": shorter, "low": low, "high": high, "n": int(both.sum())}
 
 
 def pictures(system: str, profile: str, seed: int, results: Path | None = None) -> dict:

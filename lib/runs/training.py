@@ -13,7 +13,7 @@ from lib.profiles import PUBLISHED_TRAINING, Training
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, ROOT, Record
 from lib.runs import units
-from lib.train import fit, load_weights, save_weights
+from lib.train import fit, load_weights, save_weights, settings_of
 
 CHECKPOINTS = ROOT / "data" / "checkpoints"
 
@@ -23,6 +23,12 @@ def checkpoint(name: str, profile: str, seed: int, variant: str = "", results: P
     run = "-".join(filter(None, (profile_of(profile).dataset, name, profile, variant, f"seed{seed}"))) + ".safetensors"
     elsewhere = profile == "smoke" or (results is not None and Path(results) != ROOT / "data" / "results")
     return (Path(results or RESULTS) / profile / "checkpoints" if elsewhere else CHECKPOINTS) / run
+
+
+def trained_for(name: str, profile: str, seed: int, results: Path | None = None) -> str:
+    """How long the stored weights of a model were trained, by their header: "6,000 updates of 50 images"; "" without them."""
+    found = settings_of(checkpoint(name, profile, seed, "", results))
+    return f"{found['updates']:,} updates of {found['batch']} images" if found else ""
 
 
 def dataset_of(profile: str) -> data.Dataset:

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from lib.detectors.one_vs_rest import Curve, Reject, curve
-from lib.metrics import wilson
+from lib.metrics import paired_difference, wilson
 from lib.profiles import DETECTORS
 from lib.results import RESULTS, Record, read_record
 from lib.runs.heads import variant_of
 from lib.runs.reading import agreement
-from lib.runs.reject import WORST, class_logits, label, reading, reject_curve
+from lib.runs.reject import WORST, class_logits, fitted, label, reading, reject_curve
 from lib.runs.systems import networks, read
 from lib.runs.training import checkpoint, dataset_of
 from lib.runs.units import device_of
@@ -81,12 +81,40 @@ def hardest(attacked: list[Record], model: str) -> np.ndarray:
     return np.max(found, axis=0)
 
 
+def lost(of: Bench, model: str, words: str, eps: float, rejected: float, per_class: bool = False) -> np.ndarray | None:
+    """Which images of an attack a system misreads and accepts, at a threshold of `reject.fitted`; None without records."""
+    record = of.at(eps).get(words)
+    if record is None or not of.ready:
+        return None
+    right, accepted = fitted(of.natural["validation"], model, rejected, per_class)(record)
+    return ~right & accepted
+
+
+def shared_error(of: Bench, model: str, words: str, eps: float, rejected: float, per_class: bool = False
+                 ) -> tuple[float, float, float]:
+    """The error under one attack on the images that every attack at this radius got, as in the worst case; low, high."""
+    found = lost(of, model, words, eps, rejected, per_class)
+    if found is None:
+        return np.nan, np.nan, np.nan
+    found = found[:min(len(record["label"]) for record in of.at(eps).values())]
+    return (float(found.mean()), *wilson(found.mean(), len(found)))
+
+
+def harder(of: Bench, model: str, words: str, other: str, eps: float, rejected: float) -> tuple[float, float, float, int]:
+    """How much more a system errs under an attack than under another, paired over the images of both; low, high, n."""
+    one, two = (lost(of, model, name, eps, rejected) for name in (words, other))
+    if one is None or two is None:
+        return np.nan, np.nan, np.nan, 0
+    n = min(len(one), len(two))
+    return (*paired_difference(one[:n], two[:n]), n)
+
+
 def read_by_others(of: Bench, cases: dict[str, tuple[str, str]], radii=(0.3, 0.4)) -> pd.DataFrame:
     """Images that a system misreads under an attack, and what f makes of them, which was not attacked.
 
     cases: system -> (the attack on it, a second reader: another of reject.SYSTEMS). A line a system and radius with
-    columns misread (share of images), f agrees (of the misread ones: f sees the same wrong class), f sees the true class,
-    low and high of `f agrees`, second, second agrees; n (misread images).
+    columns misread (share of images), and of the n misread ones: f agrees (f sees the same wrong class), f sees
+    the true class, second agrees; second names it. Each share has its 95 % interval in "low ..." and "high ...".
     """
     lines = {}
     for model, (words, second) in cases.items():
@@ -94,14 +122,14 @@ def read_by_others(of: Bench, cases: dict[str, tuple[str, str]], radii=(0.3, 0.4
             if (record := of.at(eps).get(words)) is not None:
                 seen, _ = reading(record, model)
                 other, _ = reading(record, second)
-                lost, f = seen != record["label"], record["f"].argmax(1)
-                agrees = (f == seen)[lost]
-                low, high = wilson(agrees.mean(), len(agrees)) if lost.any() else (np.nan, np.nan)
-                lines[model, f"{eps:g}"] = {
-                    "misread": lost.mean(), "f agrees": agrees.mean() if lost.any() else np.nan, "low": low, "high": high,
-                    "f sees the true class": (f == record["label"])[lost].mean() if lost.any() else np.nan,
-                    "second": second, "second agrees": (other == seen)[lost].mean() if lost.any() else np.nan,
-                    "n": int(lost.sum())}
+                misread, f = seen != record["label"], record["f"].argmax(1)
+                hits = {"misread": misread, "f agrees": (f == seen)[misread], "second agrees": (other == seen)[misread],
+                        "f sees the true class": (f == record["label"])[misread]}
+                line = lines[model, f"{eps:g}"] = {"second": second, "n": int(misread.sum())}
+                for name, found in hits.items():
+                    share = found.mean() if len(found) else np.nan
+                    low, high = wilson(share, len(found)) if len(found) else (np.nan, np.nan)
+                    line |= {name: share, f"low {name}": low, f"high {name}": high}
     return pd.DataFrame(lines).T.rename_axis(["model", "eps"]) if lines else pd.DataFrame()
 
 

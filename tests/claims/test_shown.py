@@ -44,6 +44,7 @@ def test_the_one_table_lists_what_is_decided_the_best_first_and_counts_the_rest(
     table.loc[table.id == "abs1", "verdict"] = "fails"                  # before fig3b in the paper's order
     html = claims.as_table({"The paper": table, "Another": table.assign(verdict="undecided")})
     assert re.findall(r'<span class="badge [\w-]+">([\w ]+)<', html) == ["holds", "fails"]
+    assert re.findall(r"<th>([\w ]+)", html)[:3] == ["Verdict", "Claim", "The number that decides"]
     assert "33 claims; 1 holds, 0 holds as published, 1 fails, 31 undecided" in html and "33 undecided" in html
 
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from lib.profiles import DETECTORS
-from lib.results import Record, published_auc, read_record, read_rows, rows_from
+from lib.results import Record, published_auc, read_record, read_rows, rows_from, write_record
 from lib.runs import auc, strength
 from lib.runs.heads import ball, fresh
 from lib.runs.training import dataset_of
@@ -106,6 +106,23 @@ def test_a_harder_attack_is_compared_on_the_negatives_that_both_attacked():
     assert found["low"] < found["drop"] < found["high"]
     truth = [1, 1, 1, 0, 0]
     assert found["other"] == pytest.approx(roc_auc_score(truth, [3.0, 5.0, 4.0, 4.5, 3.5]))
+
+
+def test_the_interval_of_a_drop_is_as_wide_as_a_negative_can_fall():
+    natural = np.arange(1.0, 101.0)                             # a negative at 2.5 stands above 2 of 100 positives
+    firm = strength.change(stored([2.5] * 50, range(50), natural), stored([3.5] * 50, range(50), natural))
+    assert firm["drop"] == pytest.approx(0.01) and firm["high"] - firm["low"] < 0.005
+    fell = strength.change(stored([2.5] * 50 + [99.5], range(51), natural), stored([3.5] * 50, range(50), natural))
+    assert fell["drop"] == pytest.approx(0.01) and fell["high"] - fell["low"] > 0.1        # another one did fall to the last
+
+
+def test_the_main_attack_beside_another_optimiser_is_that_of_the_first_table(tmp_path):
+    for name, attack in (("adam", "adam"), ("sign", "normgrad")):
+        one = stored([0.0], [2], variant="linf0.3", norm="linf", eps=0.3, steps=200, step_size=0.01, attack=attack,
+                     restarts=0, seed=0, **{"class": 0})
+        write_record(tmp_path / f"laptop/auc/{name}_seed0.npz", one.arrays, one.settings)
+    line = strength.compared("normgrad", "laptop", 0, tmp_path).iloc[0]
+    assert (line["printed main"], line["printed"]) == (0.99959, 0.99962)
 
 
 def test_tests_without_a_common_image_cannot_be_compared():

@@ -71,6 +71,18 @@ def test_images_that_never_arrive_count_as_farthest_in_quantiles_and_not_at_all_
     assert worse[worse.metric == "l2_quantile"].value.isna().tolist() == [False, True, True]
 
 
+def test_the_nearest_of_all_searches_is_taken_image_by_image_on_those_that_all_had():
+    searches = [record("random", 1.0, False, [0.5, 0.4, 0.0, 0.9], [True, True, False, True]),
+                record("untargeted", 0.1, True, [0.0, 0.3, 0.0], [False, True, False])]
+    rows = pd.DataFrame(distortion.summarise(searches))
+    rows = rows[rows.loss == "nearest"]
+    assert dict(zip(rows.metric, rows.value))["success"] == pytest.approx(2 / 3) and set(rows.n) == {3, 2}
+    assert rows[rows.metric == "l2"].value.item() == pytest.approx((0.5 + 0.3) / 2) and rows.step_size.isna().all()
+    assert "nearest" not in set(pd.DataFrame(distortion.summarise(searches[:1])).loss)
+    other = record("random", 1.0, False, [0.1], [True], seed=1)
+    assert set(pd.DataFrame(distortion.summarise([searches[0], other])).loss) == {"random"}
+
+
 @pytest.fixture
 def folder(tmp_path):
     for name, one in (("a", record("random", 1.0, False, [0.5, 0.4, 0.0], [True, True, False])),
@@ -86,11 +98,19 @@ def test_a_change_of_search_is_judged_on_images_on_which_both_succeed(folder):
     assert found.shorter.item() == pytest.approx(0.25) and found.n.item() == 2
 
 
+def test_dropping_the_aim_is_judged_search_by_search(folder):
+    one = record("untargeted", 1.0, False, [0.2, 0.1], [True, True])
+    write_record(folder / "smoke/distortion/GAT_linf0.3_d_seed0.npz", one.arrays, one.settings)
+    found = routes.changes("linf0.3", "smoke", 0, folder).loc["from random to none"]
+    assert list(found.index) == [routes.PUBLISHED] and found.shorter.item() == pytest.approx(0.3) and found.n.item() == 2
+
+
 def test_records_are_named_by_aim_and_search_in_order(folder):
     assert list(routes.distances("linf0.3", "smoke", 0, folder)) == [
-        "random aim, as published", "random aim, smaller steps, best iterate", "no aim, smaller steps"]
-    rows = pd.DataFrame({"step_size": [1.0, 0.1, 0.1], "protocol": ["published", "published", "strong"]})
-    assert tuple(routes.search(rows)) == routes.SEARCHES
+        "random aim, published step", "random aim, smaller steps, best iterate", "no aim, smaller steps"]
+    rows = pd.DataFrame({"loss": ["random", "random", "untargeted", "nearest"], "step_size": [1.0, 0.1, 0.1, np.nan],
+                         "protocol": ["published", "published", "strong", "strong"]})
+    assert tuple(routes.search(rows)) == (*routes.SEARCHES, routes.EVERY)
 
 
 def test_pictures_leave_a_gap_where_an_image_never_arrived(folder):
@@ -102,7 +122,7 @@ def test_the_spot_check_sees_a_picture_that_is_not_where_its_record_says(folder)
     assert "3 records lie as far" in routes.spot_check("linf0.3", "smoke", 0, folder)
     wrong = record("random", 1.0, False, [0.5, 0.4, 0.0], [True, True, False])
     write_record(folder / "smoke/distortion/GAT_linf0.3_a_seed0.npz", wrong.arrays | {"l2": wrong["l2"] + 0.2}, wrong.settings)
-    assert "DIFFER from the record: random aim, as published" in routes.spot_check("linf0.3", "smoke", 0, folder)
+    assert "DIFFER from the record: random aim, published step" in routes.spot_check("linf0.3", "smoke", 0, folder)
 
 
 def test_nothing_stored_gives_nothing_to_show(tmp_path):

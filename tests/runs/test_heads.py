@@ -98,6 +98,17 @@ def test_the_paper_profile_trains_as_published():
     assert (DETECTORS["paper"].training.rate, DETECTORS["paper"].training.schedule) == (5e-4, "constant")
 
 
+def test_a_short_training_spans_the_ball_and_keeps_the_step_of_a_pixel_in_l2():
+    laptop = DETECTORS["laptop"]
+    for name, published in SYSTEMS.items():
+        inner = laptop.inner(name)
+        assert inner.steps == laptop.steps and inner.eps == published.eps
+        if published.norm == "l2":
+            assert inner.step_size == published.step_size
+        else:
+            assert inner.steps * inner.step_size == pytest.approx(laptop.span * published.eps)
+
+
 def test_training_keeps_the_checkpoint_of_the_best_validation_auc_and_says_which(tmp_path):
     rows = runs.heads("smoke", 0, "cpu", tmp_path, only="GAT_linf0.3_classes3_seed0")
     record = read_record(tmp_path / "smoke/heads/GAT_linf0.3_classes3_seed0.npz")

@@ -48,6 +48,15 @@ def test_detectors_reject_the_wanted_share_of_their_own_class(rule, name):
     assert flagged.double().mean().item() == pytest.approx(0.1, abs=0.002)
 
 
+def test_the_achieved_rate_is_that_of_use_where_only_the_predicted_class_is_known():
+    """Where more points are misread than may be refused, they use up the allowance of TV, and in use it refuses none."""
+    points, labels = Rings(sigma=0.2).sample(toy.POINTS, seed=0)
+    scores, fitted = Rings(sigma=0.2).log_joint(points), toy.fit(Rings(sigma=0.2), points, labels, fpr=0.1)
+    assert (scores.argmax(1) != labels).double().mean() > 0.1
+    assert fitted["tv"].flags(scores, labels).double().mean().item() == pytest.approx(0.1)
+    assert toy.achieved(Rings(sigma=0.2), 0.1)["tv"] == 0
+
+
 def test_likelihood_detectors_reject_what_is_far_and_accept_what_is_on_a_ring():
     fitted = toy.fit(Rings(), *Rings().sample(1000, seed=0))
     grid = toy.plane(side=81)

@@ -74,7 +74,27 @@ def test_other_readers_are_counted_on_the_misread_images_alone(bench):
     bench.attacks[("detectors (9)", 0.4)] = told
     line = views.read_by_others(bench, {"GAT-generative": ("detectors (9)", "Madry")}, (0.4,)).loc[("GAT-generative", "0.4")]
     assert line["misread"] == 0.5 and line["f agrees"] == pytest.approx(2 / 3) and line["n"] == 3
+    assert all(line[f"low {name}"] < line[name] < line[f"high {name}"] for name in ("misread", "f agrees", "second agrees"))
     assert line["f sees the true class"] == pytest.approx(1 / 3) and line["second agrees"] == pytest.approx(2 / 3)
+
+
+def test_attacks_are_compared_on_the_images_that_both_got(bench):
+    value, low, high, n = views.harder(bench, "GAT-generative", "detectors, margin", "detectors (9)", 0.3, 0.0)
+    assert (value, n) == (0.5, 4) and low < value < high               # images 1 and 3 are lost to the margin alone
+    assert views.harder(bench, "GAT-generative", "detectors, margin", "not stored", 0.3, 0.0)[3] == 0
+    share, low, high = views.shared_error(bench, "GAT-generative", "detectors (9)", 0.3, 0.0)
+    assert share == 0.25 and low < share < high                         # image 0, of the four that both attacks got
+    assert np.isnan(views.shared_error(bench, "Madry", "not stored", 0.3, 0.0)[0])
+
+
+def test_an_error_image_by_image_adds_up_to_that_of_the_rows(bench):
+    records = [*bench.natural.values(), FIRST, SECOND]
+    rows = [row for row in reject.summarise(records) if row["metric"] == "error" and row["loss"] == "detectors (9)"]
+    assert len(rows) == 13
+    for row in rows:
+        share, _, per_class = row["detector"].removeprefix("reject ").partition(", ")
+        found = views.lost(bench, row["model"], "detectors (9)", 0.3, int(share[:-1]) / 100, bool(per_class))
+        assert found.mean() == row["value"]
 
 
 def test_winning_logits_are_of_right_natural_and_misread_attacked_images(bench):
