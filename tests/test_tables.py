@@ -55,11 +55,11 @@ def test_published_numbers_are_matched_by_a_key_that_is_a_word_of_python(rows):
     assert tables.beside(ours, printed, ["class"]).loc["1", "difference"] == "+10.0 %"
 
 
-def test_drops_are_told_to_the_digits_that_were_printed():
+def test_aucs_are_told_to_the_digits_that_were_printed_and_drops_to_one_less():
     line = {"main": 0.99959, "other": 0.99951, "drop": 0.00008, "low": -0.0001, "high": 0.0002, "n": 100.0,
             "printed main": 0.99959, "printed": 0.99958}
     index = pd.MultiIndex.from_tuples([("linf0.3", "0", "2000 × 0.005")], names=["system", "class", "steps"])
     table = tables.dropped(pd.DataFrame([line], index), {"linf0.3": "l∞ 0.3"})
     assert table.index[0][0] == "l∞ 0.3" and table["this"].item() == "0.99958"
-    assert table["drop (95 %)"].item() == "0.00008 (-0.00010 to 0.00020)" and table.n.item() == 100
+    assert table["drop (95 %)"].item() == "0.0001 (-0.0001 to 0.0002)" and table.n.item() == 100
     assert tables.dropped(pd.DataFrame(), {}).iloc[0, 0] == "no rows yet"
