@@ -121,9 +121,9 @@ def dropped(compared: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     """`runs.strength.compared` as text; AUC to five digits, as printed, drops to four. names: what systems are called."""
     if compared.empty:
         return pd.DataFrame([[MISSING]], index=[""], columns=[""])
-    form = functools.partial(number, digits=5)
+    form, short = functools.partial(number, digits=5), functools.partial(number, digits=4)
     shown = compared[["main", "other"]].map(form).rename(columns={"main": "main attack", "other": "this attack"})
-    shown["drop (95 %)"] = [interval(*map(float, ends), functools.partial(number, digits=4)) for ends in compared[["drop", "low", "high"]].values]
+    shown["drop (95 %)"] = [interval(*map(float, ends), short) for ends in compared[["drop", "low", "high"]].values]
     printed = compared[["printed main", "printed"]].astype(float)
     if printed["printed"].notna().any():
         shown["published: main"], shown["this"] = printed["printed main"].map(form), printed["printed"].map(form)

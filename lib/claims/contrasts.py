@@ -67,11 +67,15 @@ def contrast(test: dict, a: dict, b: dict, evidence: Evidence) -> Estimate:
     one, other = images(test, a, evidence), images(test, b, evidence)
     if one is None or other is None:
         return difference(value(test, a, evidence), value(test, b, evidence))
+    least = min(one.min(), other.min())         # of all images of either side: as in lib.runs.strength
     one, other = one.align(other, join="inner")
     if one.empty:
         raise Missing(f"images that both sides share ({a['experiment']}: {a['metric']})")
-    span = 1 - min(one.min(), other.min()) if a["metric"] == "auc" else float(max(one.max(), other.max()))
-    span = 1.0 if a["metric"].startswith(("accuracy", "error")) else float(span)
+    span = float(max(one.max(), other.max()))
+    if a["metric"].startswith(("accuracy", "error")):
+        span = 1.0
+    elif a["metric"] == "auc":
+        span = max(1 - least, 1 / len(one))
     return Estimate(*metrics.paired_difference(one.to_numpy(), other.to_numpy(), span), len(one))
 
 
@@ -86,8 +90,8 @@ def saturated(test: dict, a: dict, b: dict, evidence: Evidence) -> bool:
 def other_seeds(test: dict, keys: dict, above: dict, below: dict, evidence: Evidence, main: Estimate) -> str:
     """Training seeds that turn a certain order round, in words, or "".
 
-    Only seeds count of which every model of a side has rows, and of attacks and radii those that both sides have. Smallest radii are compared by the
-    accuracies at those radii, since another seed may have fewer of them.
+    Only seeds count of which every model of a side has rows, and of attacks and radii those that both sides have.
+    Smallest radii are compared by the accuracies at those radii, since another seed may have fewer of them.
     """
     if main.low <= 0 <= main.high or keys["metric"] not in ("accuracy", "min_eps"):
         return ""

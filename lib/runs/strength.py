@@ -67,13 +67,8 @@ def change(main: Record, other: Record) -> dict[str, float]:
     shared = np.intersect1d(main["index"], other["index"])
     if not len(shared):
         raise ValueError("the two tests share no image; expected both to start with the same ones")
-    natural = np.sort(other["natural"])
-
-    def beaten(record):                                     # share of positives above each negative, ties by half
-        logits = record["attacked"]
-        return 1 - (np.searchsorted(natural, logits, "left") + np.searchsorted(natural, logits, "right")) / (2 * len(natural))
-
-    all_before, all_after = beaten(main), beaten(other)     # also of images that one of them alone attacked
+    natural = other["natural"]          # share of them above each negative, also of images that one of the two alone attacked
+    all_before, all_after = (1 - metrics.beaten(record["attacked"], natural) for record in (main, other))
     before, after = (values[np.isin(record["index"], shared)] for values, record in ((all_before, main), (all_after, other)))
     span = max(1 - min(all_before.min(), all_after.min()), 1 / len(natural))
     drop, low, high = metrics.paired_difference(before, after, span)
