@@ -37,6 +37,7 @@ class Training:
 
 
 PUBLISHED_TRAINING = Training(updates=120_000)
+ONE_CYCLE = Training(12_000, rate=1e-3, schedule="one-cycle")       # a tenth as long, for those who train on two cores
 # DBX starts with features so small that matching q(z | x, y) to p(z | x) wins, and both forget x: at the published rate
 # its bound stays at that of a guess, -log 10, for the 6,000 updates that were tried, and one-cycle ends there too.
 DBX_TRAINING = Training(6_000, rate=1e-3, schedule="one-cycle", kl_warmup=2_000)
@@ -48,9 +49,10 @@ class Profile:
     """Sizes of every experiment at one scale.
 
     samples: K of the classifier. draws: fresh predictions that judge an image. batch: images attacked together, fixed
-    because floating-point sums depend on it (ten times as many where no image is decoded). images: how many of the
+    because floating-point sums depend on it (twice as many where no image is decoded). images: how many of the
     first test images an attack gets, by attack and then by model ("decoder" and "other" stand for the two costs).
     blocks: likewise how many of them make one unit of work. Sizes grow by whole blocks, so that no unit is done twice.
+    shortened, stops: what the published training is compared with, and after how many updates.
     """
 
     name: str
@@ -63,7 +65,8 @@ class Profile:
     fit_images: int                     # training images that the detectors are fitted on
     test_images: int                    # test images that are predicted once
     judged_images: int                  # of these, predicted `draws` times
-    stops: tuple[int, ...]              # updates after which the published training is looked at, the last its end
+    shortened: Training
+    stops: tuple[int, ...]              # the last is its end
     images: Mapping[str, Mapping[str, int]]
     eps: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     strong_eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
@@ -76,6 +79,10 @@ class Profile:
     def training_for(self, model: str) -> Training:
         """How `model` is trained."""
         return _by_model(self.trainings, model)
+
+    def batch_for(self, model: str) -> int:
+        """How many images are attacked or judged together."""
+        return self.batch * (1 if model in DECODERS else 2)
 
     def images_for(self, attack: str, model: str) -> int:
         """How many images `attack` gets on `model`."""
@@ -100,26 +107,21 @@ def _all(n: int) -> dict[str, dict[str, int]]:
 PROFILES = {
     "smoke": Profile(
         "smoke", "digits", {"decoder": SMOKE_TRAINING, "other": SMOKE_TRAINING}, samples=1, draws=2, batch=4,
-        blocks=_all(4), fit_images=100, test_images=10, judged_images=4, stops=(1, 2, 3),
+        blocks=_all(4), fit_images=100, test_images=10, judged_images=4, shortened=SMOKE_TRAINING, stops=(1, 2, 3),
         images=_all(4), eps=(0.1, 0.3), strong_eps=(0.1, 0.3), constants=(1.0, 10.0),
         steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, gradient_draws=1),
     "laptop": Profile(
-        "laptop", "mnist", {"decoder": Training(12_000, rate=1e-3, schedule="one-cycle"),
-                            "DBX": DBX_TRAINING,
-                            "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
-        blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee") else
-                {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
-        fit_images=5_000, test_images=2_000, judged_images=500, stops=(12_000, 30_000, 60_000, 120_000),
-        images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},
-                "pgd": {"decoder": 50, "BNN": 100, "other": 200},
-                "mim": {"decoder": 30, "BNN": 50, "other": 200},
-                "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 50},
-                "strong": {"decoder": 10, "BNN": 20, "other": 50},
-                "referee": {"decoder": 30, "other": 400}}),
+        "laptop", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING, "DBX": DBX_TRAINING},
+        samples=10, draws=10, batch=50,
+        blocks={a: {"decoder": 25, "BNN": 25, "other": 100} if a in ("cw", "strong", "referee") else
+                {"decoder": 50, "BNN": 50, "other": 250} for a in ATTACKS},
+        fit_images=5_000, test_images=2_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
+        images=_all(100) | {"fgsm": {"decoder": 500, "other": 500}, "pgd": {"decoder": 500, "other": 500},
+                            "mim": {"decoder": 500, "other": 500}, "referee": {"decoder": 100, "other": 400}}),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
-        stops=(120_000,), restarts=6,
+        shortened=ONE_CYCLE, stops=(120_000,), restarts=6,
         images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000}}),
 }
 
@@ -196,8 +198,8 @@ DETECTORS = {
         classifier=Training(9_375, batch=32, rate=5e-4, schedule="one-cycle"),
         robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_steps=10,
         systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN},
-        auc_images={"main": 500, "long": 100, "others": 100},
-        attacked_images={"single": 200, "aligned": 100, "distortion": 30, "untargeted": 10, "strangers": 1_000}),
+        auc_images={"main": 5_000, "long": 1_000, "others": 1_000},
+        attacked_images={"single": 500, "aligned": 300, "distortion": 30, "untargeted": 10, "strangers": 1_000}),
     "paper": DetectorProfile(
         Training(100 * 156, batch=320, rate=5e-4), negatives=32, steps=None, span=0.0, candidates=20,
         validation_images=10_000, validation_steps=200, classifier=Training(18_750, batch=32, rate=5e-4),
@@ -240,7 +242,7 @@ _PUBLISHED = {      # point set and setting; "notebook": the last settings in th
 DENSITIES = {
     "smoke": {key: replace(sizes, iterations=6, width=16, layers=2, ordinary=10, positives=200, negatives=50, side=60,
                            picture=200 if key[0] == "two-gaussians" else 30, seeds=1) for key, sizes in _PUBLISHED.items()},
-    "laptop": {key: sizes if key[0] == "two-gaussians" else replace(sizes, iterations=5_000, width=128, positives=1_000)
+    "laptop": {key: sizes if key[0] == "two-gaussians" else replace(sizes, iterations=5_000, width=128, positives=1_000, seeds=3)
                for key, sizes in _PUBLISHED.items()},      # the line as published, the plane at less than a hundredth of the cost
     "paper": _PUBLISHED,
 }

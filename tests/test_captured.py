@@ -1,0 +1,61 @@
+"""An update on a GPU: noise in fixed places, and the graph does what the lines do."""
+
+import pytest
+import torch
+
+from lib.captured import Buffers, Captured, Update, update_of
+from lib.data import Split
+from lib.models.bayes import DeepBayes
+from lib.models.nets import Architecture
+from lib.profiles import DBX_TRAINING, Training
+from lib.train import initial_weights
+
+CPU, TINY = torch.device("cpu"), Architecture((1, 4, 4), channels=(2, 2, 2), hidden=8, latent=2)
+
+
+def draws(buffers: Buffers, update: int) -> tuple[torch.Tensor, ...]:
+    buffers.key(3, update)
+    return buffers.normal(5), buffers.uniform(2, 2), buffers.normal(5)
+
+
+def test_noise_depends_on_the_update_alone_and_stays_where_it_is():
+    buffers = Buffers(4, CPU)
+    first = draws(buffers, 7)
+    kept, places = [draw.clone() for draw in first], [draw.data_ptr() for draw in first]
+    assert [draw.shape for draw in first] == [(4, 5), (4, 2, 2), (4, 5)] and not torch.equal(first[0], first[2])
+    other = draws(buffers, 8)
+    assert [draw.data_ptr() for draw in other] == places
+    assert not any(torch.equal(a, b) for a, b in zip(kept, other))
+    assert all(torch.equal(a, b) for a, b in zip(kept, draws(buffers, 7)))
+    assert 0 <= other[1].min() and other[1].max() < 1
+
+
+def test_what_was_drawn_at_first_sight_is_what_a_resumed_training_draws():
+    fresh, used = Buffers(4, CPU), Buffers(4, CPU)
+    draws(used, 1)
+    assert all(torch.equal(a, b) for a, b in zip(draws(fresh, 7), draws(used, 7)))
+
+
+def tiny(device: str = "cpu") -> tuple[DeepBayes, Split]:
+    with initial_weights(0):
+        model = DeepBayes("GFZ", classes=3, arch=TINY)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (40, 1, 4, 4), generator=generator).byte()
+    return model.to(device), Split(pixels, torch.arange(40) % 3)
+
+
+def test_only_a_gpu_gets_a_graph():
+    assert type(update_of(*tiny(), Training(10, batch=8), 0)) is Update
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a GPU")
+def test_a_graph_ends_where_the_lines_do():
+    recipe = Training(12, batch=8, dtype="float32", rate=1e-3)
+    (one, split), (other, _) = tiny("cuda"), tiny("cuda")
+    graph, lines = update_of(one, split, recipe, 0), Captured(other, split, recipe, 0)
+    assert type(graph) is Captured and type(update_of(one, split, DBX_TRAINING, 0)) is Update
+    lines.done = -100                                                       # never captures
+    values = [(float(graph(u)), float(lines(u))) for u in range(12)]
+    assert graph.graph is not None and lines.graph is None
+    assert all(a == pytest.approx(b, rel=1e-4) for a, b in values)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(one.parameters(), other.parameters()))
