@@ -1,7 +1,7 @@
-"""One update of a training: line by line, or on a GPU as a CUDA graph that is captured once and replayed.
+"""The updates of a training: line by line, or on a GPU as CUDA graphs that are captured once and replayed.
 
 An update of these small models is some two hundred kernels of a few microseconds, and torch takes longer to ask for one
-than it runs. A graph asks for all of them at once.
+than it runs. A graph asks for those of ten updates at once.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from lib.models.noise import Noise, stream
 from lib.profiles import Training
 
-WARM_UP = 3                     # updates before the capture, in which libraries choose their kernels and take their memory
 _ONE_AT_A_TIME = threading.Lock()       # captures of several trainings in one process
 
 
@@ -31,7 +30,9 @@ def batches(n: int, batch: int, seed: int, update: int) -> Tensor:
 
 
 class Update:
-    """One update by Adam, noise keyed by seed and update. split: lib.data's training images."""
+    """Updates by Adam, one by one, noise keyed by seed and update. split: lib.data's training images."""
+
+    stride = 1                  # how many updates a call may be asked for
 
     def __init__(self, model: nn.Module, split, training: Training, seed: int):
         self.model, self.split, self.training, self.seed = model, split, training, seed
@@ -52,20 +53,23 @@ class Update:
         self.optimiser.step()
         return objective.detach()
 
-    def __call__(self, update: int) -> Tensor:
-        """The mean objective before update `update`, a scalar."""
-        noise = Noise("train/noise", self.seed, range(self.training.batch), step=update)
-        self.optimiser.param_groups[0]["lr"] = self.training.rate_at(update)
-        return self.ascend(*self.batch(update), noise, self.training.beta_at(update))
+    def __call__(self, first: int, last: int) -> Tensor:
+        """Make the updates first <= u < last. Returns the mean objective before each, (update)."""
+        found = []
+        for update in range(first, last):
+            noise = Noise("train/noise", self.seed, range(self.training.batch), step=update)
+            self.optimiser.param_groups[0]["lr"] = self.training.rate_at(update)
+            found.append(self.ascend(*self.batch(update), noise, self.training.beta_at(update)))
+        return torch.stack(found)
 
 
 class Buffers:
-    """Noise for a graph, which reads where it was captured: every draw of an update has a place of its own that is filled
-    anew before the next, by the device's generator, keyed by seed and update."""
+    """Noise for a graph, which reads where it was captured: every draw of every update has a place of its own, filled
+    anew before the graph runs, by the device's generator, keyed by seed and update."""
 
-    def __init__(self, batch: int, device: torch.device):
-        self.batch, self.device, self.taken = batch, device, 0
-        self.places: list[tuple[str, Tensor]] = []
+    def __init__(self, updates: int, batch: int, device: torch.device):
+        self.batch, self.device, self.update, self.taken = batch, device, 0, 0
+        self.places: list[list[tuple[str, Tensor]]] = [[] for _ in range(updates)]
         self.generator = torch.Generator(device)
 
     def normal(self, *shape: int) -> Tensor:
@@ -77,65 +81,79 @@ class Buffers:
         return self._next("uniform_", shape)
 
     def _next(self, fill: str, shape: tuple[int, ...]) -> Tensor:
-        if self.taken == len(self.places):
-            self.places.append((fill, torch.empty(self.batch, *shape, device=self.device)))
-            getattr(self.places[-1][1], fill)(generator=self.generator)
+        places = self.places[self.update]
+        if self.taken == len(places):
+            places.append((fill, torch.empty(self.batch, *shape, device=self.device)))
+            getattr(places[-1][1], fill)(generator=self.generator)
         self.taken += 1
-        return self.places[self.taken - 1][1]
+        return places[self.taken - 1][1]
 
-    def key(self, seed: int, update: int) -> None:
-        """New numbers everywhere: those of this update."""
-        digest = hashlib.blake2b(f"train/noise/{seed}/{update}".encode(), digest_size=8).digest()
+    def at(self, update: int) -> "Buffers":
+        """Ready for the draws of one of the updates."""
+        self.update, self.taken = update, 0
+        return self
+
+    def key(self, update: int, seed: int, number: int) -> None:
+        """New numbers for one of the updates, which is the `number`th of the training."""
+        digest = hashlib.blake2b(f"train/noise/{seed}/{number}".encode(), digest_size=8).digest()
         self.generator.manual_seed(int.from_bytes(digest, "little") >> 1)
-        self.taken = 0
-        for fill, place in self.places:
+        for fill, place in self.places[update]:
             getattr(place, fill)(generator=self.generator)
 
 
 class Captured(Update):
-    """The same on a GPU, as a graph. Its noise comes from the GPU, so it is another sample than a CPU would draw."""
+    """The same on a GPU, ten updates a graph. Noise comes from the GPU, so it is another sample than a CPU would draw."""
+
+    stride = 10
 
     def __init__(self, model: nn.Module, split, training: Training, seed: int):
         super().__init__(model, split, training, seed)
         rate = torch.tensor(training.rate, device=self.device)          # where the graph reads it
         self.optimiser = torch.optim.Adam(model.parameters(), lr=rate, fused=True, capturable=True)
-        self.graph, self.done, self.side = None, 0, torch.cuda.Stream(self.device)
+        self.graph, self.warm, self.side = None, False, torch.cuda.Stream(self.device)
         self.pixels, self.classes = split.x.to(self.device), split.labels().to(self.device)
-        self.index = torch.zeros(training.batch, dtype=torch.int64, device=self.device)
-        self.noise, self.objective = Buffers(training.batch, self.device), torch.zeros((), device=self.device)
+        self.index = torch.zeros(self.stride, training.batch, dtype=torch.int64, device=self.device)
+        self.rates, self.objectives = torch.zeros(2, self.stride, device=self.device)
+        self.noise = Buffers(self.stride, training.batch, self.device)
 
-    def _ascend(self) -> None:
-        x = self.pixels[self.index].float() / 255
-        self.objective.copy_(self.ascend(x, self.classes[self.index], self.noise))
+    def lines(self, updates: int) -> None:
+        """The first of the prepared updates."""
+        for update in range(updates):
+            self.optimiser.param_groups[0]["lr"].copy_(self.rates[update])
+            index = self.index[update]
+            x, y = self.pixels[index].float() / 255, self.classes[index]
+            self.objectives[update].copy_(self.ascend(x, y, self.noise.at(update)))
 
-    def __call__(self, update: int) -> Tensor:
-        self.index.copy_(batches(len(self.split), self.training.batch, self.seed, update))
-        self.optimiser.param_groups[0]["lr"].fill_(self.training.rate_at(update))
-        self.noise.key(self.seed, update)
-        if self.done < WARM_UP:
+    def __call__(self, first: int, last: int) -> Tensor:
+        count, n = last - first, len(self.split)
+        self.index[:count] = torch.stack([batches(n, self.training.batch, self.seed, u) for u in range(first, last)])
+        self.rates[:count] = torch.tensor([self.training.rate_at(u) for u in range(first, last)])
+        for update in range(count):
+            self.noise.key(update, self.seed, first + update)
+        if self.warm and count == self.stride:
+            self.graph = self.graph or self.capture()
+            self.graph.replay()
+        else:                   # libraries choose their kernels, and every draw gets its place
             self.side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.side):
-                self._ascend()
+                self.lines(count)
             torch.cuda.current_stream().wait_stream(self.side)
-        else:
-            if self.graph is None:
-                self.graph = self._capture()
-            self.graph.replay()
-        self.done += 1
-        return self.objective.clone()
+            self.warm = self.warm or count == self.stride
+        return self.objectives[:count].clone()
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
+    def capture(self) -> "torch.cuda.CUDAGraph":
+        """A graph of `stride` updates, none of which is made yet."""
         graph = torch.cuda.CUDAGraph()
         with _ONE_AT_A_TIME:
             torch.cuda.current_stream().synchronize()
             self.optimiser.zero_grad()
             with torch.cuda.graph(graph, stream=self.side, capture_error_mode="thread_local"):
-                self._ascend()
+                self.lines(self.stride)
         return graph
 
 
 def update_of(model: nn.Module, split, training: Training, seed: int) -> Update:
-    """A graph where there is a GPU and the model's objective has `fixed_shapes`: none that depends on values."""
+    """Graphs where there is a GPU and the model's objective has `fixed_shapes`: none that depends on values."""
     on_gpu = next(model.parameters()).is_cuda
     graph = on_gpu and getattr(model, "fixed_shapes", False) and not training.kl_warmup
     return (Captured if graph else Update)(model, split, training, seed)

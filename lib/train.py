@@ -107,16 +107,20 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
     start, history = _resume(state, model, step.optimiser, training, seed)
     end = training.updates if stop is None else min(stop, training.updates)
     save_every = save_every or (20_000 if step.device.type == "cuda" else 1_000)
-    found = []
-    for update in tqdm(range(start, end), initial=start, total=training.updates, desc=label, disable=None):
-        found.append(step(update))
-        if update == max(2000, training.updates // 4):
-            refuse_dead_decoder(model, *step.batch(update))
-        if update + 1 == end or (update + 1) % save_every == 0:
-            history[update + 1 - len(found):update + 1] = torch.stack(found).float().cpu().numpy()
+    bar, found, done = tqdm(initial=start, total=training.updates, desc=label, disable=None), [], start
+    while done < end:
+        first, done = done, min(end, (done // step.stride + 1) * step.stride, (done // save_every + 1) * save_every)
+        found.append(step(first, done))
+        bar.update(done - first)
+        if first <= max(2000, training.updates // 4) < done:
+            refuse_dead_decoder(model, *step.batch(first))
+        if done == end or done % save_every == 0:
+            known = torch.cat(found).float().cpu().numpy()
+            history[done - len(known):done] = known
             found.clear()
-            if update + 1 < training.updates:
-                _save_state(state, model, step.optimiser, training, seed, update + 1, history)
+            if done < training.updates:
+                _save_state(state, model, step.optimiser, training, seed, done, history)
+    bar.close()
     return history
 
 
