@@ -72,7 +72,7 @@ class Profile:
     strong_eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
     constants: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)  # c of Carlini and Wagner
     steps: Mapping[str, int] = field(default_factory=lambda: {"fgsm": 1, "pgd": 40, "mim": 100, "cw": 1000, "strong": 100})
-    restarts: int = 2                   # of the strong protocol: one other class, then the cross-entropy
+    restarts: int = 2                   # of the strong protocol: by turns another class and the cross-entropy
     gradient_draws: int = 4             # likewise
     dtype: str = "bfloat16"         # of attack gradients; what is reported is judged in float32
 
@@ -116,7 +116,7 @@ PROFILES = {
         blocks={a: {"decoder": 25, "BNN": 25, "other": 100} if a in ("cw", "strong", "referee") else
                 {"decoder": 50, "BNN": 50, "other": 250} for a in ATTACKS},
         fit_images=5_000, test_images=2_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
-        images=_all(100) | {"fgsm": {"decoder": 500, "other": 500}, "pgd": {"decoder": 500, "other": 500},
+        restarts=4, images=_all(100) | {"fgsm": {"decoder": 500, "other": 500}, "pgd": {"decoder": 500, "other": 500},
                             "mim": {"decoder": 500, "other": 500}, "referee": {"decoder": 100, "other": 400}}),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
