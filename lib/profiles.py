@@ -113,11 +113,16 @@ PROFILES = {
     "laptop": Profile(
         "laptop", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING, "DBX": DBX_TRAINING},
         samples=10, draws=10, batch=50,
-        blocks={a: {"decoder": 25, "BNN": 25, "other": 100} if a in ("cw", "strong", "referee") else
+        blocks={a: {"decoder": 25, "BNN": 5, "other": 100} if a in ("cw", "strong", "referee") else
                 {"decoder": 50, "BNN": 50, "other": 250} for a in ATTACKS},
         fit_images=5_000, test_images=2_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
-        restarts=4, images=_all(100) | {"fgsm": {"decoder": 500, "other": 500}, "pgd": {"decoder": 500, "other": 500},
-                            "mim": {"decoder": 500, "other": 500}, "referee": {"decoder": 100, "other": 400}}),
+        restarts=4,
+        images={"fgsm": {"decoder": 500, "other": 500},
+                "pgd": {"decoder": 500, "BNN": 200, "other": 500},      # of the BNN every step draws 300,000 numbers an image
+                "mim": {"decoder": 500, "BNN": 200, "other": 500},
+                "cw": {"decoder": 100, "BNN": 20, "other": 100},
+                "strong": {"decoder": 100, "BNN": 20, "other": 100},
+                "referee": {"decoder": 100, "other": 400}}),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
