@@ -5,7 +5,6 @@ than it runs. A graph asks for those of ten updates at once.
 """
 
 import hashlib
-import threading
 from functools import lru_cache
 
 import numpy as np
@@ -14,8 +13,6 @@ from torch import Tensor, nn
 
 from lib.models.noise import Noise, stream
 from lib.profiles import Training
-
-_ONE_AT_A_TIME = threading.Lock()       # captures of several trainings in one process
 
 
 @lru_cache(maxsize=32)
@@ -63,11 +60,12 @@ class Update:
         return torch.stack(found)
 
 
-class Buffers:
+class Buffers(Noise):
     """Noise for a graph, which reads where it was captured: every draw of every update has a place of its own, filled
     anew before the graph runs, by the device's generator, keyed by seed and update."""
 
     def __init__(self, updates: int, batch: int, device: torch.device):
+        super().__init__("train/noise", 0, range(batch))
         self.batch, self.device, self.update, self.taken = batch, device, 0, 0
         self.places: list[list[tuple[str, Tensor]]] = [[] for _ in range(updates)]
         self.generator = torch.Generator(device)
@@ -102,7 +100,8 @@ class Buffers:
 
 
 class Captured(Update):
-    """The same on a GPU, ten updates a graph. Noise comes from the GPU, so it is another sample than a CPU would draw."""
+    """The same on a GPU, ten updates a graph, one training a process. Noise comes from the GPU, so it is another sample
+    than a CPU would draw."""
 
     stride = 10
 
@@ -116,9 +115,11 @@ class Captured(Update):
         self.rates, self.objectives = torch.zeros(2, self.stride, device=self.device)
         self.noise = Buffers(self.stride, training.batch, self.device)
 
-    def lines(self, updates: int) -> None:
-        """The first of the prepared updates."""
+    def lines(self, updates: int, number: int | None = None) -> None:
+        """Make the first of the prepared updates. number: which one of the training the first is, to draw its noise too."""
         for update in range(updates):
+            if number is not None:
+                self.noise.key(update, self.seed, number + update)
             self.optimiser.param_groups[0]["lr"].copy_(self.rates[update])
             index = self.index[update]
             x, y = self.pixels[index].float() / 255, self.classes[index]
@@ -128,15 +129,15 @@ class Captured(Update):
         count, n = last - first, len(self.split)
         self.index[:count] = torch.stack([batches(n, self.training.batch, self.seed, u) for u in range(first, last)])
         self.rates[:count] = torch.tensor([self.training.rate_at(u) for u in range(first, last)])
-        for update in range(count):
-            self.noise.key(update, self.seed, first + update)
         if self.warm and count == self.stride:
+            for update in range(count):
+                self.noise.key(update, self.seed, first + update)
             self.graph = self.graph or self.capture()
             self.graph.replay()
         else:                   # libraries choose their kernels, and every draw gets its place
             self.side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.side):
-                self.lines(count)
+                self.lines(count, first)
             torch.cuda.current_stream().wait_stream(self.side)
             self.warm = self.warm or count == self.stride
         return self.objectives[:count].clone()
@@ -144,11 +145,10 @@ class Captured(Update):
     def capture(self) -> "torch.cuda.CUDAGraph":
         """A graph of `stride` updates, none of which is made yet."""
         graph = torch.cuda.CUDAGraph()
-        with _ONE_AT_A_TIME:
-            torch.cuda.current_stream().synchronize()
-            self.optimiser.zero_grad()
-            with torch.cuda.graph(graph, stream=self.side, capture_error_mode="thread_local"):
-                self.lines(self.stride)
+        torch.cuda.current_stream().synchronize()
+        self.optimiser.zero_grad()
+        with torch.cuda.graph(graph, stream=self.side):
+            self.lines(self.stride)
         return graph
 
 

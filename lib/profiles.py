@@ -38,8 +38,8 @@ class Training:
 
 PUBLISHED_TRAINING = Training(updates=120_000)
 ONE_CYCLE = Training(12_000, rate=1e-3, schedule="one-cycle")       # a tenth as long, for those who train on two cores
-# DBX starts with features so small that matching q(z | x, y) to p(z | x) wins, and both forget x: at the published rate
-# its bound stays at that of a guess, -log 10, for the 6,000 updates that were tried, and one-cycle ends there too.
+# DBX starts with features so small that matching q(z | x, y) to p(z | x) wins, and both forget x: as published its bound
+# stays at that of a guess, -log 10, for all 120,000 updates, and one-cycle ends there too (lib.runs.schedule).
 DBX_TRAINING = Training(6_000, rate=1e-3, schedule="one-cycle", kl_warmup=2_000)
 SMOKE_TRAINING = Training(updates=2, batch=8, rate=1e-3, schedule="one-cycle")
 
@@ -49,7 +49,7 @@ class Profile:
     """Sizes of every experiment at one scale.
 
     samples: K of the classifier. draws: fresh predictions that judge an image. batch: images attacked together, fixed
-    because floating-point sums depend on it (twice as many where no image is decoded). images: how many of the
+    because floating-point sums depend on it (ten times as many where no image is decoded). images: how many of the
     first test images an attack gets, by attack and then by model ("decoder" and "other" stand for the two costs).
     blocks: likewise how many of them make one unit of work. Sizes grow by whole blocks, so that no unit is done twice.
     shortened, stops: what the published training is compared with, and after how many updates.
@@ -82,7 +82,7 @@ class Profile:
 
     def batch_for(self, model: str) -> int:
         """How many images are attacked or judged together."""
-        return self.batch * (1 if model in DECODERS else 2)
+        return self.batch * (1 if model in DECODERS else 10)
 
     def images_for(self, attack: str, model: str) -> int:
         """How many images `attack` gets on `model`."""
@@ -111,18 +111,17 @@ PROFILES = {
         images=_all(4), eps=(0.1, 0.3), strong_eps=(0.1, 0.3), constants=(1.0, 10.0),
         steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, gradient_draws=1),
     "laptop": Profile(
-        "laptop", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING, "DBX": DBX_TRAINING},
-        samples=10, draws=10, batch=50,
-        blocks={a: {"decoder": 25, "BNN": 5, "other": 100} if a in ("cw", "strong", "referee") else
-                {"decoder": 50, "BNN": 50, "other": 250} for a in ATTACKS},
+        "laptop", "mnist", {"decoder": ONE_CYCLE, "DBX": DBX_TRAINING,
+                            "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
+        blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee") else
+                {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
         fit_images=5_000, test_images=2_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
-        restarts=4,
-        images={"fgsm": {"decoder": 500, "other": 500},
-                "pgd": {"decoder": 500, "BNN": 200, "other": 500},      # of the BNN every step draws 300,000 numbers an image
-                "mim": {"decoder": 500, "BNN": 200, "other": 500},
-                "cw": {"decoder": 100, "BNN": 20, "other": 100},
-                "strong": {"decoder": 100, "BNN": 20, "other": 100},
-                "referee": {"decoder": 100, "other": 400}}),
+        images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},
+                "pgd": {"decoder": 50, "BNN": 100, "other": 200},
+                "mim": {"decoder": 30, "BNN": 50, "other": 200},
+                "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 50},
+                "strong": {"decoder": 10, "BNN": 20, "other": 50},
+                "referee": {"decoder": 30, "other": 400}}),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
@@ -203,8 +202,8 @@ DETECTORS = {
         classifier=Training(9_375, batch=32, rate=5e-4, schedule="one-cycle"),
         robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_steps=10,
         systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN},
-        auc_images={"main": 5_000, "long": 1_000, "others": 1_000},
-        attacked_images={"single": 500, "aligned": 300, "distortion": 30, "untargeted": 10, "strangers": 1_000}),
+        auc_images={"main": 500, "long": 100, "others": 100},
+        attacked_images={"single": 200, "aligned": 100, "distortion": 30, "untargeted": 10, "strangers": 1_000}),
     "paper": DetectorProfile(
         Training(100 * 156, batch=320, rate=5e-4), negatives=32, steps=None, span=0.0, candidates=20,
         validation_images=10_000, validation_steps=200, classifier=Training(18_750, batch=32, rate=5e-4),

@@ -1,7 +1,6 @@
 """Training by the paper's recipe, resumable, and weights on disk."""
 
 import json
-import threading
 import zlib
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -18,8 +17,6 @@ from tqdm import tqdm
 from lib.captured import update_of
 from lib.profiles import Training
 from lib.results import atomic
-
-_GENERATOR = threading.Lock()
 
 
 def checksum(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
@@ -126,8 +123,8 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
 
 @contextmanager
 def initial_weights(seed: int):
-    """torch's own generator, which makes them, seeded within: one thread at a time, and put back as it was."""
-    with _GENERATOR, torch.random.fork_rng(devices=[]):
+    """torch's own generator, which makes them, seeded within and put back as it was: the one place where it decides."""
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 

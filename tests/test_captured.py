@@ -1,5 +1,8 @@
 """An update on a GPU: noise in fixed places, and the graph does what the lines do."""
 
+import contextlib
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -31,12 +34,6 @@ def test_noise_depends_on_the_update_alone_and_stays_where_it_is():
     assert 0 <= other[1].min() and other[1].max() < 1
 
 
-def test_what_was_drawn_at_first_sight_is_what_a_resumed_training_draws():
-    fresh, used = Buffers(1, 4, CPU), Buffers(1, 4, CPU)
-    draws(used, 1)
-    assert all(torch.equal(a, b) for a, b in zip(draws(fresh, 7), draws(used, 7)))
-
-
 def tiny(device: str = "cpu") -> tuple[DeepBayes, Split]:
     with initial_weights(0):
         model = DeepBayes("GFZ", classes=3, arch=TINY)
@@ -47,6 +44,34 @@ def tiny(device: str = "cpu") -> tuple[DeepBayes, Split]:
 
 def test_only_a_gpu_gets_a_graph():
     assert type(update_of(*tiny(), Training(10, batch=8), 0)) is Update
+
+
+class Replay:
+    """What stands for a graph where there is no GPU: it makes the prepared updates, and draws nothing itself."""
+
+    def __init__(self, update: Captured):
+        self.replay = lambda: update.lines(update.stride)
+
+
+def captured_on_cpu(monkeypatch) -> Captured:
+    nothing = lambda *args, **more: contextlib.nullcontext(SimpleNamespace(wait_stream=lambda other: None))
+    for name in ("Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, lambda *args: SimpleNamespace(wait_stream=lambda other: None))
+    monkeypatch.setattr(torch.cuda, "stream", nothing)
+    adam = torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda weights, lr, **more: adam(weights, lr=lr))
+    update = Captured(*tiny(), Training(40, batch=8, dtype="float32", rate=1e-3, schedule="one-cycle"), 0)
+    update.capture = lambda: Replay(update)
+    return update
+
+
+def test_graphs_and_lines_make_the_same_updates(monkeypatch):
+    graphs, lines = captured_on_cpu(monkeypatch), captured_on_cpu(monkeypatch)
+    found = [graphs(*stretch) for stretch in [(0, 10), (10, 20), (20, 27), (27, 37)]]
+    expected = torch.cat([lines(u, u + 1) for u in range(37)])
+    assert isinstance(graphs.graph, Replay) and lines.graph is None
+    assert torch.equal(torch.cat(found), expected) and expected.unique().numel() == 37
+    assert all(torch.equal(a, b) for a, b in zip(graphs.model.parameters(), lines.model.parameters()))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="a CUDA graph needs a GPU")

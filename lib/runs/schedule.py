@@ -1,9 +1,9 @@
 """Does the published training end elsewhere than a shortened one? Clean accuracy after so many updates of each.
 
 The published schedule (Adam at 1e-4, 120,000 updates of 50 images) is stopped on its way, looked at, and goes on; beside
-it stands one cycle to a rate ten times as high over a tenth of the updates. A unit is one model at one stop, so a
-training that is cut off has told what it knew. Where the profile itself trains as published, both are one training. DBX
-is there because it does not get off the ground in either. Weights of a stop stay beside the others, in files that no
+it stands one cycle to a rate ten times as high over a tenth of the updates, by which some profiles train. A unit is one model at one stop, so a
+training that is cut off has told what it knew. Where the profile itself trains as published, that is one training too.
+DBX is there because it does not get off the ground in either. Weights of a stop stay beside the others, in files that no
 page needs.
 Command: python -m lib.runs.schedule --profile laptop
 """
@@ -65,12 +65,13 @@ def compute(name: str, stop: int | None, profile: str, seed: int, results: Path 
     settings, dataset = profile_of(profile), dataset_of(profile)
     variant, steps = (SHORTENED, settings.shortened.updates) if stop is None else (PUBLISHED, stop)
     if stop is None:
-        trained(name, profile, seed, device, SHORTENED, results)
-        path = checkpoint(name, profile, seed, SHORTENED, results)
+        kind = "" if settings.training_for(name) == settings.shortened else SHORTENED
+        trained(name, profile, seed, device, kind, results)
+        path = checkpoint(name, profile, seed, kind, results)
     else:
         path = weights_at(name, stop, profile, seed, results, device)
     model = build(name, dataset.shape, len(dataset.classes))
-    bound = load_weights(path, model, {"model": name, "seed": seed, "updates": steps})["bound"]
+    bound = load_weights(path, model, {"model": name, "seed": seed, "updates": steps}).get("bound", float("nan"))
     model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     images, x, y, dataset = first_images(settings, 0, settings.judged_images)
     victim = Victim(model, settings, seed, device)
@@ -89,9 +90,10 @@ def summariser(profile: str, results: Path | None):
         rows = common(records)
         for record in records:
             s = record.settings
-            rows.append({k: s[k] for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit",
-                                           "device", "dtype", "torch", "data", "seconds")}
-                        | s["cells"][0] | {"metric": "bound", "value": s["bound"]})
+            if not np.isnan(s["bound"]):    # weights of before it was kept with them
+                rows.append({k: s[k] for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit",
+                                               "device", "dtype", "torch", "data", "seconds")}
+                            | s["cells"][0] | {"metric": "bound", "value": s["bound"]})
         return rows
     return summarise
 

@@ -69,7 +69,7 @@ def commit() -> str:
 def device_name(device: torch.device) -> str:
     """What records say of a device: of a CPU also how many threads."""
     if device.type == "cuda":
-        return torch.cuda.getdevice_name(device)
+        return torch.cuda.get_device_name(device)
     names = [line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
     return f"{names[0] if names else 'CPU'}, {torch.get_num_threads()} threads"
 
