@@ -58,7 +58,8 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
         if stop < training.updates and not np.isnan(history[stop]):
             raise ValueError(f"{state} is past update {stop}, whose weights {path.name} are gone; delete it to train again")
         save_weights(path, model, {"model": name, "seed": seed, "profile": profile, "updates": stop,
-                                   "bound": float(np.mean(history[max(0, stop - 1000):stop]))})
+                                   "bound": float(np.mean(history[max(0, stop - 1000):stop])),
+                                   "trained_on": units.device_name(device)})
         if stop == training.updates:
             state.unlink(missing_ok=True)
     return path
