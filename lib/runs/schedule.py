@@ -1,10 +1,10 @@
 """Does the published training end elsewhere than a shortened one? Clean accuracy after so many updates, PGD at the end.
 
 The published schedule (Adam at 1e-4, 120,000 updates of 50 images) is stopped on its way, looked at, and goes on; beside
-it stands one cycle to a rate ten times as high over a tenth of the updates, by which some profiles train. A unit is one model at one stop, so a
-training that is cut off has told what it knew. Where the profile itself trains as published, that is one training too.
-DBX is there because it does not get off the ground in either. Weights of a stop stay beside the others, in files that no
-page needs.
+it stands one cycle to a rate ten times as high over a tenth of the updates, by which some profiles train. A unit is one
+model at one stop, so a training that is cut off has told what it knew. Where the profile itself trains as published, that
+is one training too. DBX is there because it does not get off the ground in either. Weights of a stop stay beside the
+others, in files that no page needs.
 Command: python -m lib.runs.schedule --profile laptop
 """
 
