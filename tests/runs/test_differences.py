@@ -78,7 +78,7 @@ def test_the_margin_is_the_true_class_less_the_best_other():
 def test_trainings_are_compared_on_the_images_that_both_have():
     whole, mine = outcomes([[[0, 0], [1, 1], [2, 0]]], [0, 1, 2]), outcomes([[[0, 0], [0, 0], [2, 0], [5, 5]]], [0, 1, 2, 3])
     table = differences.by_training([whole], [mine])
-    line = table.loc["GFZ", "0.1"]
+    line = table.loc["pgd", "GFZ", "0.1"]
     assert (line["whole training"], line["as trained here"], line.n) == pytest.approx((2.5 / 3, 0.5, 3))
     assert line["drop"] == pytest.approx(1 / 3) and line.low < line["drop"] < line.high
     assert differences.by_training([whole], []).empty
