@@ -37,8 +37,9 @@ class Training:
 
 
 PUBLISHED_TRAINING = Training(updates=120_000)
-# DBX starts with features so small that matching q(z | x, y) to p(z | x) wins, and both forget x: at the published rate
-# its bound stays at that of a guess, -log 10, for the 6,000 updates that were tried, and one-cycle ends there too.
+ONE_CYCLE = Training(12_000, rate=1e-3, schedule="one-cycle")       # a tenth as long, for those who train on two cores
+# DBX starts with features so small that matching q(z | x, y) to p(z | x) wins, and both forget x: as published its bound
+# stays at that of a guess, -log 10, for all 120,000 updates, and one-cycle ends there too (lib.runs.schedule).
 DBX_TRAINING = Training(6_000, rate=1e-3, schedule="one-cycle", kl_warmup=2_000)
 SMOKE_TRAINING = Training(updates=2, batch=8, rate=1e-3, schedule="one-cycle")
 
@@ -51,6 +52,7 @@ class Profile:
     because floating-point sums depend on it (ten times as many where no image is decoded). images: how many of the
     first test images an attack gets, by attack and then by model ("decoder" and "other" stand for the two costs).
     blocks: likewise how many of them make one unit of work. Sizes grow by whole blocks, so that no unit is done twice.
+    shortened, stops: what the published training is compared with, and after how many updates.
     """
 
     name: str
@@ -63,19 +65,24 @@ class Profile:
     fit_images: int                     # training images that the detectors are fitted on
     test_images: int                    # test images that are predicted once
     judged_images: int                  # of these, predicted `draws` times
-    stops: tuple[int, ...]              # updates after which the published training is looked at, the last its end
+    shortened: Training
+    stops: tuple[int, ...]              # the last is its end
     images: Mapping[str, Mapping[str, int]]
     eps: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     strong_eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
     constants: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)  # c of Carlini and Wagner
     steps: Mapping[str, int] = field(default_factory=lambda: {"fgsm": 1, "pgd": 40, "mim": 100, "cw": 1000, "strong": 100})
-    restarts: int = 2                   # of the strong protocol: one other class, then the cross-entropy
+    restarts: int = 2                   # of the strong protocol: by turns another class and the cross-entropy
     gradient_draws: int = 4             # likewise
     dtype: str = "bfloat16"         # of attack gradients; what is reported is judged in float32
 
     def training_for(self, model: str) -> Training:
         """How `model` is trained."""
         return _by_model(self.trainings, model)
+
+    def batch_for(self, model: str) -> int:
+        """How many images are attacked or judged together."""
+        return self.batch * (1 if model in DECODERS else 10)
 
     def images_for(self, attack: str, model: str) -> int:
         """How many images `attack` gets on `model`."""
@@ -100,16 +107,15 @@ def _all(n: int) -> dict[str, dict[str, int]]:
 PROFILES = {
     "smoke": Profile(
         "smoke", "digits", {"decoder": SMOKE_TRAINING, "other": SMOKE_TRAINING}, samples=1, draws=2, batch=4,
-        blocks=_all(4), fit_images=100, test_images=10, judged_images=4, stops=(1, 2, 3),
+        blocks=_all(4), fit_images=100, test_images=10, judged_images=4, shortened=SMOKE_TRAINING, stops=(1, 2, 3),
         images=_all(4), eps=(0.1, 0.3), strong_eps=(0.1, 0.3), constants=(1.0, 10.0),
         steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, gradient_draws=1),
     "laptop": Profile(
-        "laptop", "mnist", {"decoder": Training(12_000, rate=1e-3, schedule="one-cycle"),
-                            "DBX": DBX_TRAINING,
+        "laptop", "mnist", {"decoder": ONE_CYCLE, "DBX": DBX_TRAINING,
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
         blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee") else
                 {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
-        fit_images=5_000, test_images=2_000, judged_images=500, stops=(12_000, 30_000, 60_000, 120_000),
+        fit_images=5_000, test_images=2_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
         images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},
                 "pgd": {"decoder": 50, "BNN": 100, "other": 200},
                 "mim": {"decoder": 30, "BNN": 50, "other": 200},
@@ -119,7 +125,7 @@ PROFILES = {
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
-        stops=(120_000,), restarts=6,
+        shortened=ONE_CYCLE, stops=(120_000,), restarts=6,
         images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000}}),
 }
 

@@ -119,6 +119,7 @@ class DeepBayes(nn.Module):
     """
 
     randomised = True
+    fixed_shapes = True
 
     def __init__(self, name: str, shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10,
                  arch: Architecture | None = None):

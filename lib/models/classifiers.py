@@ -18,6 +18,7 @@ class BNN(nn.Module):
     """
 
     randomised = True
+    fixed_shapes = True
     RATE = 0.3
 
     def __init__(self, shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10):
@@ -68,6 +69,7 @@ class CNN(nn.Module):
     """
 
     randomised = False
+    fixed_shapes = True
 
     def __init__(self, shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10):
         super().__init__()

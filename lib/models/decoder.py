@@ -66,6 +66,9 @@ class Decoder(nn.Module):
 
     def means(self, maps: Tensor, last: Tensor) -> Tensor:
         """The last layer with its sigmoid: float32 or wider."""
+        if maps.is_cuda and maps.requires_grad:         # in training: the way back through `fold` is a kernel an image
+            found = F.conv_transpose2d(maps, last, stride=2, padding=2, output_padding=1 - self.sides[-1] % 2)
+            return torch.sigmoid(found.to(torch.promote_types(found.dtype, torch.float32)))
         taps = last.flatten(1).T @ maps.flatten(2)      # (image, channel * 25, position), added up where they overlap
         taps = taps.to(torch.promote_types(taps.dtype, torch.float32))
         return torch.sigmoid(F.fold(taps, (self.sides[-1],) * 2, kernel_size=5, stride=2, padding=2))
@@ -74,11 +77,23 @@ class Decoder(nn.Module):
         """The gradient of h, (image, hidden), from that of the means; both (image, channel, H, W). Needs no activation."""
         dense, _, *convs, last = weights
         passes = [layer.view(torch.uint8).to(dense.dtype) for layer in alive]       # bool times float is slow
-        taps = F.unfold(grad * mean * (1 - mean), kernel_size=5, stride=2, padding=2)
-        maps = (taps.transpose(1, 2).to(last.dtype) @ last.flatten(1).T).view(passes[-1].shape) * passes[-1]
+        maps = (_patches(grad * mean * (1 - mean), last.dtype) @ last.flatten(1).T).view(passes[-1].shape) * passes[-1]
         for conv, through in zip(convs[::-1], passes[-2::-1]):
             maps = F.conv2d(maps.permute(0, 3, 1, 2), conv, stride=2, padding=2).permute(0, 2, 3, 1) * through
         return maps.permute(0, 3, 1, 2).flatten(1) @ dense
+
+
+def _patches(maps: Tensor, dtype: torch.dtype) -> Tensor:
+    """Every 5x5 patch of a 2-strided walk over maps padded by 2: (image, place, channel * 25)."""
+    if maps.is_cuda:
+        return _windows(maps.to(dtype))
+    return F.unfold(maps, kernel_size=5, stride=2, padding=2).transpose(1, 2).to(dtype)
+
+
+def _windows(maps: Tensor) -> Tensor:
+    """The same as a strided view: on a GPU torch's `unfold` is one kernel an image."""
+    windows = F.pad(maps, (2, 2, 2, 2)).unfold(2, 5, 2).unfold(3, 5, 2)         # image channel H W 5 5
+    return windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ class ConvNet(nn.Sequential):
     """
 
     randomised = False
+    fixed_shapes = True
 
     def __init__(self, outputs: int = 10, shape: tuple[int, int, int] = (1, 28, 28), start: str = "glorot"):
         if start not in INITIALISATIONS:

@@ -16,10 +16,8 @@ from lib.profiles import profile as profile_of
 from lib.results import COLUMNS, Record
 from lib.runs import units
 from lib.runs.heads import ball, trained_heads
-from lib.runs.systems import InBfloat16, read
+from lib.runs.systems import BATCH, InBfloat16, read
 from lib.runs.training import dataset_of
-
-BATCH = 100             # negatives attacked together
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def compute(system: str, k: int, test: Test, n: int, profile: str, seed: int, re
     inside, outside = (dataset.test.y == k).nonzero()[:, 0], (dataset.test.y != k).nonzero()[:n, 0]
     x = dataset.test.images(outside)
     moved = torch.cat([attacked(heads, part.to(device), 0, test, index.tolist(), seed).cpu()
-                       for part, index in zip(x.split(BATCH), outside.split(BATCH))])
+                       for part, index in zip(x.split(BATCH[device.type]), outside.split(BATCH[device.type]))])
     arrays = {"natural": read(heads, dataset.test.images(inside), device)[:, 0],
               "index": outside.numpy().astype(np.int32), "others": read(heads, x, device)[:, 0],
               "attacked": read(heads, moved, device)[:, 0],

@@ -24,7 +24,7 @@ from lib.results import COLUMNS, RESULTS, Record, read_record, write_record
 from lib.runs import units
 from lib.runs.likeness import Yardstick
 from lib.runs.shapes import Points, draw, grid_points
-from lib.train import fit
+from lib.train import fit, initial_weights
 
 KINDS = ("gat", "long")                 # negatives attacked after the ordinary updates; clean for as many updates
 MODELS = {"gat": "GAT", "long": "ordinary-long"}
@@ -119,8 +119,7 @@ def points_of(profile: str, name: str, seed: int, setting: str = "paper") -> Poi
 
 def start(sizes: Density, inputs: int, kind: str, seed: int, device: torch.device) -> Against:
     """The untrained network of a seed, the same for both kinds."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with initial_weights(seed):
         net = MLP(inputs, sizes.width, sizes.layers)
     return Against(net, sizes, kind == "gat").to(device)
 

@@ -18,10 +18,10 @@ from lib.profiles import DETECTORS, SYSTEMS
 from lib.profiles import profile as profile_of
 from lib.runs import reject, systems, units
 from lib.runs.heads import split
-from lib.runs.systems import InBfloat16, other_classes, read
+from lib.runs.systems import BATCH, InBfloat16, other_classes, read
 from lib.runs.training import dataset_of
 
-BATCH, STEP_SIZE = 100, 0.01
+STEP_SIZE = 0.01
 THUMBS, SAMPLES = 4, 10             # pictures kept of an attack; of one towards a random class, as many as in Figure 3
 Nets = dict[str, InBfloat16]        # "f", "heads" and "madry"
 
@@ -117,7 +117,7 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
     step = (ATTACKS[name].step_size if name in ATTACKS else STEP_SIZE) * 100 / steps
     moved = x if name not in ATTACKS else torch.cat([
         attack_batch(fast, name, *(each.to(device) for each in batch), eps, steps, best, len(dataset.classes)).cpu()
-        for batch in zip(x.split(BATCH), y.split(BATCH), target.split(BATCH))])
+        for batch in zip(*(part.split(BATCH[device.type]) for part in (x, y, target)))])
     arrays = {key: read(net, moved, device) for key, net in exact.items()}
     arrays |= {"index": np.array(index, np.int32), "label": y.numpy().astype(np.int8),
                "l2": (moved - x).flatten(1).norm(dim=1).numpy(), "linf": (moved - x).flatten(1).abs().amax(1).numpy()}

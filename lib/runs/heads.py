@@ -20,7 +20,7 @@ from lib.profiles import profile as profile_of
 from lib.results import COLUMNS, Record
 from lib.runs import units
 from lib.runs.training import checkpoint, dataset_of
-from lib.train import fit, load_weights, save_weights
+from lib.train import fit, initial_weights, load_weights, save_weights
 
 
 def ball(norm: str, eps: float) -> Ball:
@@ -163,8 +163,7 @@ def fresh(classes: tuple[int, ...], seed: int, shape: tuple[int, ...]) -> Heads:
     """Untrained detectors; the first weights of detector k depend on seed and k alone."""
     nets = []
     for k in classes:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1000 * seed + k)
+        with initial_weights(1000 * seed + k):
             nets.append(ConvNet(1, shape))
     return Heads(nets)
 

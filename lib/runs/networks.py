@@ -14,7 +14,7 @@ from lib.models import CNN, Noise
 from lib.profiles import Training
 from lib.profiles import profile as profile_of
 from lib.runs.training import checkpoint
-from lib.train import fit, load_weights, save_weights
+from lib.train import fit, initial_weights, load_weights, save_weights
 
 TRAINING = Training(updates=1200, batch=100, rate=2e-3, schedule="one-cycle")
 TRAINING_EPS, TRAINING_STEPS = 0.1, 7        # trained at 0.3 or 0.4 they hide their gradients, and test no attack
@@ -44,8 +44,7 @@ def network(kind: str, profile: str, seed: int, device: torch.device, results: P
     path = checkpoint("CNN", profile, seed, kind, results)
     dataset = data.load(profile_of(profile).dataset)
     settings = {"model": "CNN", "variant": kind, "seed": seed, "profile": profile}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with initial_weights(seed):
         net = CNN(dataset.shape, len(dataset.classes)).to(device)
 
     def train() -> None:

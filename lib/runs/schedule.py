@@ -1,8 +1,10 @@
-"""Does the published training end elsewhere than the shortened one? Clean accuracy after so many updates of each.
+"""Does the published training end elsewhere than a shortened one? Clean accuracy after so many updates of each.
 
 The published schedule (Adam at 1e-4, 120,000 updates of 50 images) is stopped on its way, looked at, and goes on; beside
-it stand the weights of the profile's own training. A unit is one model at one stop, so a training that is cut off has
-told what it knew. Weights of a stop stay beside the others, in files that no page needs.
+it stands one cycle to a rate ten times as high over a tenth of the updates, by which some profiles train. A unit is one model at one stop, so a
+training that is cut off has told what it knew. Where the profile itself trains as published, that is one training too.
+DBX is there because it does not get off the ground in either. Weights of a stop stay beside the others, in files that no
+page needs.
 Command: python -m lib.runs.schedule --profile laptop
 """
 
@@ -19,10 +21,10 @@ from lib.results import Record
 from lib.runs import outcomes, units
 from lib.runs.training import checkpoint, dataset_of, trained
 from lib.runs.victims import Victim, first_images
-from lib.train import fit, load_weights, save_weights
+from lib.train import fit, initial_weights, load_weights, save_weights
 
-MODELS = ("GFZ", "GBZ")
-PUBLISHED, SHORT = "published", "profile"       # whose training: `variant` of a row
+MODELS = ("GFZ", "GBZ", "DBX")
+PUBLISHED, SHORTENED = "published", "shortened"     # which training: `variant` of a row
 
 
 def recipe(profile: str) -> Training:
@@ -35,14 +37,18 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
 
     Raises ValueError, naming the file, if the training went past `stop` without leaving its weights.
     """
+    training = recipe(profile)
+    own = profile_of(profile).training_for(name) == training
+    if own and stop == training.updates:
+        trained(name, profile, seed, device, results=results)
+        return checkpoint(name, profile, seed, "", results)
     path = checkpoint(name, profile, seed, f"{PUBLISHED}-{stop}", results)
-    state = checkpoint(name, profile, seed, PUBLISHED, results).with_suffix(".state")
+    state = checkpoint(name, profile, seed, "" if own else PUBLISHED, results).with_suffix(".state")
     with units.locked(state):                   # one training, whichever of its stops a process is after
         if path.exists():
             return path
-        dataset, training = dataset_of(profile), recipe(profile)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)             # initial weights, the same as in lib.runs.training
+        dataset = dataset_of(profile)
+        with initial_weights(seed):
             model = build(name, dataset.shape, len(dataset.classes)).to(device)
         history = fit(model, dataset.train, training, seed=seed, state=state, stop=stop, label=f"training {name}")
         if stop < training.updates and not np.isnan(history[stop]):
@@ -55,16 +61,18 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
 
 
 def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
-    """The record of one model after `stop` published updates, or (None) as the profile trains it."""
+    """The record of one model after `stop` published updates, or (None) at the end of the shortened training."""
     settings, dataset = profile_of(profile), dataset_of(profile)
+    variant, steps = (SHORTENED, settings.shortened.updates) if stop is None else (PUBLISHED, stop)
     if stop is None:
-        variant, steps, model = SHORT, settings.training_for(name).updates, trained(name, profile, seed, device, results=results)
-        bound = float("nan")                    # in the rows of `training`
+        kind = "" if settings.training_for(name) == settings.shortened else SHORTENED
+        trained(name, profile, seed, device, kind, results)
+        path = checkpoint(name, profile, seed, kind, results)
     else:
-        variant, steps, path = PUBLISHED, stop, weights_at(name, stop, profile, seed, results, device)
-        model = build(name, dataset.shape, len(dataset.classes))
-        bound = load_weights(path, model, {"model": name, "seed": seed, "updates": stop})["bound"]
-        model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        path = weights_at(name, stop, profile, seed, results, device)
+    model = build(name, dataset.shape, len(dataset.classes))
+    bound = load_weights(path, model, {"model": name, "seed": seed, "updates": steps}).get("bound", float("nan"))
+    model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
     images, x, y, dataset = first_images(settings, 0, settings.judged_images)
     victim = Victim(model, settings, seed, device)
     arrays = outcomes.judged(victim, x[None], x, y, images, "schedule")
@@ -82,7 +90,7 @@ def summariser(profile: str, results: Path | None):
         rows = common(records)
         for record in records:
             s = record.settings
-            if not np.isnan(s["bound"]):
+            if not np.isnan(s["bound"]):    # weights of before it was kept with them
                 rows.append({k: s[k] for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit",
                                                "device", "dtype", "torch", "data", "seconds")}
                             | s["cells"][0] | {"metric": "bound", "value": s["bound"]})
@@ -92,9 +100,9 @@ def summariser(profile: str, results: Path | None):
 
 def schedule(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
              fresh: bool = False, only: str | None = None):
-    """Rows of clean accuracy by training (variant) and its length so far (steps: updates)."""
+    """Rows of clean accuracy and bound by training (variant) and its length so far (steps: updates)."""
     stops = [None, *profile_of(profile).stops]
-    todo = [units.Unit(f"{name}_{SHORT if stop is None else f'{PUBLISHED}-{stop:06d}'}_seed{seed}",
+    todo = [units.Unit(f"{name}_{SHORTENED if stop is None else f'{PUBLISHED}-{stop:06d}'}_seed{seed}",
                        lambda device, job=(name, stop): compute(*job, profile, seed, results, device))
             for name in MODELS for stop in stops]
     return units.ensure("schedule", todo, summariser(profile, results), profile=profile, device=device, results=results,

@@ -15,9 +15,10 @@ from lib.profiles import DETECTORS
 from lib.runs.heads import trained_heads
 from lib.runs.networks import OnAttacked
 from lib.runs.training import checkpoint, dataset_of
-from lib.train import fit, load_weights, save_weights
+from lib.train import fit, initial_weights, load_weights, save_weights
 
 CHUNK = 500             # images predicted together
+BATCH = {"cpu": 100, "cuda": 2_000}     # images attacked together
 NAMES = ("f", "Madry")  # the natural classifier, and the robust one
 
 
@@ -33,8 +34,7 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
     expected = {"model": name, "seed": seed, "profile": profile, "updates": recipe.updates}
 
     def train() -> None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with initial_weights(seed):
             net = ConvNet(len(dataset.classes), dataset.shape, "glorot" if name == "f" else "madry").to(device)
         taught = net if name == "f" else OnAttacked(net, 0.3, settings.robust_steps, recipe.updates)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")

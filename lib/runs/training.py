@@ -13,7 +13,7 @@ from lib.profiles import PUBLISHED_TRAINING, Training
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, ROOT, Record
 from lib.runs import units
-from lib.train import fit, load_weights, save_weights, settings_of
+from lib.train import fit, initial_weights, load_weights, save_weights, settings_of
 
 CHECKPOINTS = ROOT / "data" / "checkpoints"
 
@@ -69,16 +69,17 @@ def unit_name(name: str, seed: int, variant: str = "") -> str:
 def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, results: Path | None, device: torch.device):
     dataset = dataset_of(profile)
     path = checkpoint(name, profile, seed, variant, results)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)                     # the one place where torch's own generator decides: initial weights
+    with initial_weights(seed):
         model = build(name, dataset.shape, len(dataset.classes)).to(device)
-    history = fit(model, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
+    state = path.with_suffix(".state")
+    with units.locked(state):                       # lib.runs.schedule may be at it too
+        history = fit(model, dataset.train, recipe, seed=seed, state=state, label=f"training {name}")
     settings = {"experiment": "training", "dataset": dataset.name, "model": name, "variant": variant, "seed": seed,
                 "profile": profile, "protocol": "published", "dtype": recipe.dtype, "data": dataset.source,
                 "updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule,
                 "kl_warmup": recipe.kl_warmup}
-    save_weights(path, model, settings)
-    path.with_suffix(".state").unlink(missing_ok=True)
+    save_weights(path, model, settings | {"bound": float(np.mean(history[-1000:]))})
+    state.unlink(missing_ok=True)
     every = max(1, recipe.updates // 200)
     curve = history[:len(history) // every * every].reshape(-1, every).mean(1)
     return {"update": np.arange(1, len(curve) + 1) * every, "bound": curve.astype(np.float32)}, settings
@@ -101,7 +102,8 @@ def training(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
              fresh: bool = False, only: str | None = None):
     """Rows of training: for each model the final bound (nats an image) and the seconds it took.
 
-    A unit is one model; with `only` also "<model>_published_seed<n>", the published 120,000 updates at any profile.
+    A unit is one model; with `only` also "<model>_published_seed<n>", the published 120,000 updates at any profile,
+    and "<model>_shortened_seed<n>".
     """
     settings = profile_of(profile)
 
@@ -110,8 +112,9 @@ def training(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
                           lambda device: _train(name, profile, seed, recipe, variant, results, device))
 
     todo = [unit(name, settings.training_for(name), "") for name in MODELS]
-    if only is not None and "_published_" in only:
-        todo += [unit(name, PUBLISHED_TRAINING, "published") for name in MODELS]
+    for variant, recipe in (("published", PUBLISHED_TRAINING), ("shortened", settings.shortened)):
+        if only is not None and f"_{variant}_" in only:
+            todo += [unit(name, recipe, variant) for name in MODELS]
     return units.ensure("training", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
 
 

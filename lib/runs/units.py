@@ -34,20 +34,22 @@ class Unit:
 def device_of(name: str) -> torch.device:
     """The device for a name: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
 
-    Raises ValueError naming the choices, or saying that there is no GPU.
+    Raises ValueError naming the choices, or saying that there is no GPU. On a GPU, float32 is float32 from then on: torch
+    would round the inputs of convolutions to ten bits.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     if name != "cpu" and not name.startswith("cuda"):
         raise ValueError(f"unknown device {name!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:<index>'")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {name!r} asked for, but torch finds no GPU; use 'auto' or 'cpu'")
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device(name)
 
 
 def origin(device: torch.device, dtype: str, data: str, seconds: float) -> dict:
     """Where a record comes from: the columns ORIGIN of its rows."""
-    return {"commit": commit(), "device": _device_name(device), "dtype": dtype, "torch": torch.__version__.split("+")[0],
+    return {"commit": commit(), "device": device_name(device), "dtype": dtype, "torch": torch.__version__.split("+")[0],
             "data": data, "seconds": round(seconds, 2), "date": time.strftime("%Y-%m-%d")}
 
 
@@ -64,7 +66,8 @@ def commit() -> str:
     return head.stdout.strip() + ("-dirty" if git("status", "--porcelain", "-uno", "lib").stdout.strip() else "")
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """What records say of a device: of a CPU also how many threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     names = [line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]

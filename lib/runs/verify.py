@@ -5,7 +5,7 @@ together with the images that were attacked with it: noise depends on purpose, s
 batches add their floating-point numbers in the same order. So on the same kind of processor, with the same torch, code
 and one thread, every number comes back to the last bit. Elsewhere sums are rounded otherwise, and a gradient near zero
 may change its sign: after one step an image differs in some pixels, after a hundred it is another path to the same
-place. `Tolerance` says what may come of that. Exit status: 0 if all agree, 1 if one differs, 2 if nothing could be done.
+place. `Tolerance` says what may come of that, and the image is computed alone: company would buy nothing. Exit status: 0 if all agree, 1 if one differs, 2 if nothing could be done.
 """
 
 import argparse
@@ -18,15 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lib.models import GRAPHS, stream
+from lib.models import stream
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, Record, read_record
 from lib.runs import carlini, clean, precision, samples, whitebox
 from lib.runs.training import checkpoint
-from lib.runs.units import device_of
+from lib.runs.units import device_name, device_of
 from lib.runs.victims import Victim, first_images
 
 Arrays = dict[str, np.ndarray]
+ON_A_GPU = 50                   # about how many times as fast as one core of a CPU: for guesses of how long something takes
 PER_CELL = ("predictions", "log_joint", "l2", "linf")       # arrays whose first axis is the cell, and the second the image
 
 
@@ -87,7 +88,7 @@ CHECKS = {                      # another experiment joins by one entry
 
 @dataclass(frozen=True)
 class Drawn:
-    """One image of one record, the images first <= i < last that were computed with it, and about how many seconds it takes."""
+    """One image of one record, the images first <= i < last to compute with it, and about how many seconds it takes."""
 
     path: Path
     image: int
@@ -130,11 +131,11 @@ def drawn(profile: str, seed: int, count: int, *, results: Path | None = None, l
 
 def _choices(record: Record) -> list[Drawn]:
     s, index = record.settings, record["index"].tolist()
-    decodes = s["model"] in GRAPHS and GRAPHS[s["model"]].x is not None
-    batch = profile_of(s["profile"]).batch * (1 if decodes else 10)
+    elsewhere = s["device"] != device_name(torch.device("cpu"))
+    batch = 1 if elsewhere else profile_of(s["profile"]).batch_for(s["model"])
+    each = s["seconds"] / len(index) * (ON_A_GPU if "threads" not in s["device"] else 1)
     parts = [index[start:start + batch] for start in range(0, len(index), batch)]
-    return [Drawn(record.path, image, part[0], part[-1] + 1, s["seconds"] * len(part) / len(index))
-            for part in parts for image in part]
+    return [Drawn(record.path, image, part[0], part[-1] + 1, each * len(part)) for part in parts for image in part]
 
 
 def compared(record: Record, again: Arrays, image: int, allowed: Tolerance) -> list[str]:

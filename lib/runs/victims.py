@@ -35,7 +35,7 @@ class Victim:
     @property
     def batch(self) -> int:
         """Images attacked or judged together: few where every image is decoded for each class and sample."""
-        return self.profile.batch * (1 if "x" in getattr(self.model, "factors", {}) else 10)
+        return self.profile.batch_for(self.model.name)
 
     def logits_fn(self, purpose: str, images: Sequence[int], *, dtype: str = "float32", fixed: bool = False) -> LogitsFn:
         """Images to (batch, class) float32 logits, with new draws at each call (or always the same, where `fixed`)."""

@@ -125,3 +125,9 @@ def test_one_image_meets_many_means():
     each = torch.stack([Pixels(pixels.decoder, h[[i]]).log_prob(x)[0] for i in range(4)])
     torch.testing.assert_close(pixels.log_prob(x), each)
     torch.testing.assert_close(pixels.log_prob(x[0]), each)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 28, 28), (2, 3, 7, 7)])
+def test_patches_on_a_gpu_are_those_on_a_cpu(shape):
+    maps = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(decoder._windows(maps), decoder._patches(maps, torch.float32))

@@ -43,7 +43,7 @@ def test_a_training_that_went_past_a_stop_without_leaving_weights_says_so(tmp_pa
 def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
     rows = schedule.schedule("smoke", results=tmp_path)
     accuracy = select(rows, metric="accuracy")
-    expected = {(schedule.SHORT, profile("smoke").training_for("GFZ").updates), *((schedule.PUBLISHED, stop) for stop in STOPS)}
+    expected = {(schedule.SHORTENED, profile("smoke").shortened.updates), *((schedule.PUBLISHED, stop) for stop in STOPS)}
     assert {(row.variant, int(row.steps)) for row in accuracy.itertuples()} == expected
     assert set(accuracy.model) == set(schedule.MODELS)
     assert len(select(rows, metric="bound", variant=schedule.PUBLISHED)) == len(STOPS) * len(schedule.MODELS)

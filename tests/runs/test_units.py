@@ -115,3 +115,9 @@ def test_a_results_folder_that_cannot_be_written_is_named(tmp_path):
 def test_a_device_that_is_not_there_is_refused(name, message):
     with pytest.raises(ValueError, match=message):
         units.device_of(name)
+
+
+def test_a_record_made_on_a_gpu_names_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a fast one")
+    assert units.device_name(torch.device("cuda")) == "a fast one"
+    assert units.device_name(torch.device("cpu")).endswith(" threads")
