@@ -54,9 +54,9 @@ def tests(profile: str, system: str, k: int) -> dict[Test, int]:
         return found
     tenfold = replace(main, steps=2000, step_size=main.step_size / 2)
     others = [replace(main, optimiser="normgrad"), replace(main, restarts=10),
-              *(replace(main, step_size=main.step_size * factor) for factor in (0.2, 5)),
-              *(main_test(system, profile, other) for other in SYSTEMS if other != system)]
-    return found | {tenfold: sizes["long"]} | dict.fromkeys(others, sizes["others"])
+              *(replace(main, step_size=main.step_size * factor) for factor in (0.2, 5))]
+    balls = [main_test(system, profile, other) for other in SYSTEMS if other != system]
+    return found | {tenfold: sizes["long"]} | dict.fromkeys(others, sizes["others"]) | dict.fromkeys(balls, sizes["balls"])
 
 
 def attacked(heads, x: Tensor, position: int, test: Test, images: list[int], seed: int) -> Tensor:
