@@ -6,7 +6,7 @@ a row says whose attack it is: ours, torchattacks or foolbox. Needs requirements
 Command: python -m lib.runs.referee --profile laptop
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ EPS = {"fgsm": 0.25, "pgd": 0.18, "mim": 0.18, "strong": 0.17}      # where some
 STEPS, STEP_SIZE = {"fgsm": 1, "pgd": 40, "mim": 100}, 0.01
 CONSTANT, CW_STEPS, LEARNING_RATE, CW_IMAGES = 1.3, 1000, 0.01, 100
 FIXED = {"GFZ": 0.15, "GBZ": 0.1}                   # of deep Bayes models with fixed noise, and the eps that leaves some right
+AS_MANY = "ours, as many gradients"
 CERTAIN = {"draws": 1, "verdict_draws": 1}          # for a classifier without noise
 
 
@@ -49,16 +50,18 @@ def compare(net: CNN, x: Tensor, y: Tensor, attack: str) -> dict[str, Tensor]:
     return {"ours": ours} | {name: by(net, x, y, attack, eps=eps, **settings) for name, by in theirs.items()}
 
 
-def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS["strong"], *, images: range | None = None,
-                   steps: int = 100, restarts: int = 2, **settings) -> dict[str, Tensor]:
-    """Adversarial images of our strong protocol and of AutoAttack (`settings` as in `peers.autoattack`).
-
-    net has no noise, so gradients and verdicts take one call each. images: their indices, which key the random starts.
-    """
-    images = images or range(len(x))
+def our_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float, images: Sequence[int], steps: int, restarts: int) -> Tensor:
+    """Adversarial images of our strong protocol. net has no noise, so gradients and verdicts take one call each.
+    images: their indices, which key the random starts."""
     starts = torch.stack([unit_starts(x, images, "referee/strong", 0, r) for r in range(restarts)]).sign()
-    ours = strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, check=max(1, steps // 4), **CERTAIN)
-    return {"ours": ours[0], "torchattacks": peers.autoattack(net, x, y, eps, steps=steps, **settings)}
+    return strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, check=max(1, steps // 4), **CERTAIN)[0]
+
+
+def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS["strong"], *, images: Sequence[int] | None = None,
+                   steps: int = 100, restarts: int = 2, **settings) -> dict[str, Tensor]:
+    """Adversarial images of our strong protocol and of AutoAttack (`settings` as in `peers.autoattack`)."""
+    return {"ours": our_strong(net, x, y, eps, images or range(len(x)), steps, restarts),
+            "torchattacks": peers.autoattack(net, x, y, eps, steps=steps, **settings)}
 
 
 class FixedNoise(nn.Module):
@@ -106,15 +109,19 @@ def on_fixed(model: str, first: int, last: int, profile: str, seed: int, results
     """The record of our strong protocol and AutoAttack on one deep Bayes model with fixed noise.
 
     Below the profile `paper` AutoAttack is its two gradient attacks, aimed at the three likeliest classes: one image
-    would cost 1,900 gradients and 5,000 predictions otherwise.
+    would cost 1,900 gradients and 5,000 predictions otherwise. Ours is run a second time with as many restarts as these
+    attacks make together, so that it takes as many gradients too.
     """
     victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, first, last)
     x, y, steps, restarts = x.to(device), y.to(device), victim.profile.steps["strong"], victim.profile.restarts
     parts, targets = (peers.STANDARD, 9) if profile == "paper" else (peers.APGD, 3)
-    found = {"clean": x} | compare_strong(FixedNoise(victim, victim.profile.dtype), x, y, FIXED[model], images=images,
-                                          steps=steps, restarts=restarts, parts=parts, targets=targets, seed=seed)
-    cells = [{"attack": "clean"}, _ours(FIXED[model], steps, restarts), _autoattack(FIXED[model], steps, parts, targets)]
+    net, eps, as_many = FixedNoise(victim, victim.profile.dtype), FIXED[model], 1 + targets
+    found = {"clean": x} | compare_strong(net, x, y, eps, images=images, steps=steps, restarts=restarts, parts=parts,
+                                          targets=targets, seed=seed)
+    found[AS_MANY] = our_strong(net, x, y, eps, images, steps, as_many)
+    cells = [{"attack": "clean"}, _ours(eps, steps, restarts), _autoattack(eps, steps, parts, targets),
+             _ours(eps, steps, as_many) | {"variant": AS_MANY}]
     settings = _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype}
     return _arrays(FixedNoise(victim, "float32"), found.values(), x, y, images), settings
 

@@ -9,7 +9,7 @@ from lib.models import CNN, build
 from lib.profiles import profile
 from lib.runs import peers
 from lib.runs.networks import network
-from lib.runs.referee import CW_IMAGES, EPS, FixedNoise, compare, compare_strong, referee
+from lib.runs.referee import AS_MANY, CW_IMAGES, EPS, FixedNoise, compare, compare_strong, referee
 from lib.runs.training import checkpoint
 from lib.runs.victims import Victim
 from tests.conftest import skip_or_fail
@@ -94,3 +94,10 @@ def test_a_missing_library_is_named_with_a_remedy(monkeypatch, library, by):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ImportError, match=f"{library} is not installed.*requirements-test.txt"):
         by(CNN(), torch.zeros(1, 1, 28, 28), torch.zeros(1, dtype=torch.int64), "fgsm", eps=0.1, steps=1, step_size=0.1)
+
+
+def test_with_as_many_gradients_as_autoattack_ours_leaves_no_more_than_before(results):
+    rows = referee("smoke", results=results, only="GFZ_strong_seed0_00000-00004")
+    rows = rows[(rows.metric == "accuracy") & (rows.attack == "pgd")].set_index("variant")
+    assert set(rows.index) == {"ours", AS_MANY} and rows.restarts[AS_MANY] == 4 > rows.restarts["ours"]
+    assert rows.value[AS_MANY] <= rows.value["ours"]
