@@ -60,10 +60,9 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
     return path
 
 
-def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
-    """The record of one model after `stop` published updates, or (None) at the end of the shortened training."""
+def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
+    """A model after `stop` published updates, or (None) at the end of the shortened training, and its bound there."""
     settings, dataset = profile_of(profile), dataset_of(profile)
-    variant, steps = (SHORTENED, settings.shortened.updates) if stop is None else (PUBLISHED, stop)
     if stop is None:
         kind = "" if settings.training_for(name) == settings.shortened else SHORTENED
         trained(name, profile, seed, device, kind, results)
@@ -71,8 +70,16 @@ def compute(name: str, stop: int | None, profile: str, seed: int, results: Path 
     else:
         path = weights_at(name, stop, profile, seed, results, device)
     model = build(name, dataset.shape, len(dataset.classes))
-    bound = load_weights(path, model, {"model": name, "seed": seed, "updates": steps}).get("bound", float("nan"))
-    model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    expected = {"model": name, "seed": seed, "updates": settings.shortened.updates if stop is None else stop}
+    bound = load_weights(path, model, expected).get("bound", float("nan"))
+    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), bound
+
+
+def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
+    """The record of `model_at` on the first test images."""
+    settings = profile_of(profile)
+    variant, steps = (SHORTENED, settings.shortened.updates) if stop is None else (PUBLISHED, stop)
+    model, bound = model_at(name, stop, profile, seed, results, device)
     images, x, y, dataset = first_images(settings, 0, settings.judged_images)
     victim = Victim(model, settings, seed, device)
     arrays = outcomes.judged(victim, x[None], x, y, images, "schedule")
