@@ -1,4 +1,4 @@
-"""Does the published training end elsewhere than a shortened one? Clean accuracy after so many updates of each.
+"""Does the published training end elsewhere than a shortened one? Clean accuracy after so many updates, PGD at the end.
 
 The published schedule (Adam at 1e-4, 120,000 updates of 50 images) is stopped on its way, looked at, and goes on; beside
 it stands one cycle to a rate ten times as high over a tenth of the updates, by which some profiles train. A unit is one model at one stop, so a
@@ -18,12 +18,13 @@ from lib.models import build
 from lib.profiles import PUBLISHED_TRAINING, Training
 from lib.profiles import profile as profile_of
 from lib.results import Record
-from lib.runs import outcomes, units
+from lib.runs import outcomes, units, whitebox
 from lib.runs.training import checkpoint, dataset_of, trained
-from lib.runs.victims import Victim, first_images
+from lib.runs.victims import Victim, blocks, first_images
 from lib.train import fit, initial_weights, load_weights, save_weights
 
 MODELS = ("GFZ", "GBZ", "DBX")
+ATTACKED = ("GFZ", "GBZ")
 PUBLISHED, SHORTENED = "published", "shortened"     # which training: `variant` of a row
 
 
@@ -89,15 +90,33 @@ def compute(name: str, stop: int | None, profile: str, seed: int, results: Path 
                     "dtype": "float32", "data": dataset.source}
 
 
+def attacked(name: str, first: int, last: int, profile: str, seed: int, results: Path | None, device: torch.device):
+    """The record of published PGD on test images first <= i < last after the whole published training: the same attack,
+    from the same start with the same noise, as lib.runs.whitebox makes on the profile's own model."""
+    settings = profile_of(profile)
+    stop = settings.stops[-1]
+    victim = Victim(model_at(name, stop, profile, seed, results, device)[0], settings, seed, device)
+    images, x, y, dataset = first_images(settings, first, last)
+    batches = zip(*(torch.as_tensor(part).split(victim.batch) for part in (x, y, images)))
+    found = torch.cat([whitebox.attack_batch(victim, "pgd", clean.to(device), label.to(device), index.tolist(), settings.dtype)
+                       .cpu() for clean, label, index in batches], dim=1)
+    arrays = outcomes.judged(victim, found, x, y, images, "judge/pgd")
+    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": f"{PUBLISHED} {stop}",
+                    "attack": "pgd", "seed": seed, "attack_seed": seed, "profile": profile, "protocol": "published",
+                    "cells": [cell | {"variant": f"{PUBLISHED} {stop}"} for cell in whitebox.cells(settings, "pgd")],
+                    "dtype": settings.dtype, "data": dataset.source}
+
+
 def summariser(profile: str, results: Path | None):
-    """Rows of accuracy as of every experiment, and of the bound, nats an image over the last 1,000 updates."""
+    """Rows of accuracy as of every experiment, and of the bound, nats an image over the last 1,000 updates. None of
+    detection: thresholds are fitted on scores of the profile's own models."""
     common = outcomes.summariser(profile, results)
 
     def summarise(records: list[Record]) -> list[dict]:
-        rows = common(records)
+        rows = [row for row in common(records) if not row["metric"].startswith(("detect", "joint"))]
         for record in records:
             s = record.settings
-            if not np.isnan(s["bound"]):    # weights of before it was kept with them
+            if not np.isnan(s.get("bound", np.nan)):    # weights of before it was kept with them, or an attack
                 rows.append({k: s[k] for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit",
                                                "device", "dtype", "torch", "data", "seconds")}
                             | s["cells"][0] | {"metric": "bound", "value": s["bound"]})
@@ -107,11 +126,15 @@ def summariser(profile: str, results: Path | None):
 
 def schedule(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
              fresh: bool = False, only: str | None = None):
-    """Rows of clean accuracy and bound by training (variant) and its length so far (steps: updates)."""
+    """Rows of clean accuracy and bound by training (variant) and its length so far (steps: updates), and of PGD at the
+    end of the published one (variant: with its length; steps: of the attack)."""
     stops = [None, *profile_of(profile).stops]
     todo = [units.Unit(f"{name}_{SHORTENED if stop is None else f'{PUBLISHED}-{stop:06d}'}_seed{seed}",
                        lambda device, job=(name, stop): compute(*job, profile, seed, results, device))
             for name in MODELS for stop in stops]
+    todo += [units.Unit(f"{name}_{PUBLISHED}-{stops[-1]:06d}-pgd_seed{seed}_{first:05d}-{last:05d}",
+                        lambda device, job=(name, first, last): attacked(*job, profile, seed, results, device))
+             for name in ATTACKED for first, last in blocks(profile_of(profile), "pgd", name)]
     return units.ensure("schedule", todo, summariser(profile, results), profile=profile, device=device, results=results,
                         fresh=fresh, only=only, seed=seed)
 

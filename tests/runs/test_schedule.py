@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 
 from lib.profiles import profile
-from lib.results import select
-from lib.runs import schedule
+from lib.results import read_record, select
+from lib.runs import clean, schedule, training, whitebox
 from lib.runs.training import checkpoint
 
 CPU = torch.device("cpu")
@@ -42,8 +42,23 @@ def test_a_training_that_went_past_a_stop_without_leaving_weights_says_so(tmp_pa
 
 def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
     rows = schedule.schedule("smoke", results=tmp_path)
-    accuracy = select(rows, metric="accuracy")
+    accuracy = select(rows, metric="accuracy", attack="clean")
     expected = {(schedule.SHORTENED, profile("smoke").shortened.updates), *((schedule.PUBLISHED, stop) for stop in STOPS)}
     assert {(row.variant, int(row.steps)) for row in accuracy.itertuples()} == expected
     assert set(accuracy.model) == set(schedule.MODELS)
     assert len(select(rows, metric="bound", variant=schedule.PUBLISHED)) == len(STOPS) * len(schedule.MODELS)
+
+
+def test_the_attack_at_the_end_is_that_on_the_profiles_own_model(tmp_path):
+    unit = f"GBZ_published-{STOPS[-1]:06d}-pgd_seed0_00000-00004"
+    schedule.schedule("smoke", results=tmp_path, only=unit)
+    training.training("smoke", results=tmp_path, only="GBZ_seed0")
+    clean.clean("smoke", results=tmp_path, only=clean.unit("GBZ", 0))
+    rows = schedule.schedule("smoke", results=tmp_path, only="none")
+    assert not rows.metric.str.startswith(("detect", "joint")).any()        # thresholds of another model
+    assert set(select(rows, attack="pgd", metric="accuracy").eps) == set(profile("smoke").eps)
+    whitebox.whitebox("smoke", results=tmp_path, only="GBZ_pgd_seed0_00000-00004")
+    ours, own = (read_record(next((tmp_path / "smoke").glob(f"{name}.npz"))) for name in (f"schedule/{unit}", "whitebox/GBZ_pgd*"))
+    path = checkpoint("GBZ", "smoke", 0, "", tmp_path)
+    assert own.settings["cells"] == [{k: v for k, v in cell.items() if k != "variant"} for cell in ours.settings["cells"]]
+    assert own["l2"].shape == ours["l2"].shape and path.exists() and not (own["l2"] == ours["l2"]).all()
