@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lib.metrics import wilson
 from lib.models import build
 from lib.profiles import PUBLISHED_TRAINING, Training
 from lib.profiles import profile as profile_of
@@ -77,13 +78,16 @@ def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path
 
 
 def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
-    """The record of `model_at` on the first test images."""
+    """The record of `model_at` on the first test images, at the end of the published training also one draw of more."""
     settings = profile_of(profile)
     variant, steps = (SHORTENED, settings.shortened.updates) if stop is None else (PUBLISHED, stop)
     model, bound = model_at(name, stop, profile, seed, results, device)
     images, x, y, dataset = first_images(settings, 0, settings.judged_images)
     victim = Victim(model, settings, seed, device)
     arrays = outcomes.judged(victim, x[None], x, y, images, "schedule")
+    if stop == settings.stops[-1]:
+        images, x, y, _ = first_images(settings, 0, settings.test_images)
+        arrays["once_right"] = victim.predict(x, images, "schedule/once")[0].argmax(1) == y.numpy()
     return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": f"{variant} {steps}",
                     "attack": "clean", "seed": seed, "attack_seed": seed, "profile": profile, "protocol": "published",
                     "cells": [{"attack": "clean", "variant": variant, "steps": steps}], "bound": bound,
@@ -116,10 +120,15 @@ def summariser(profile: str, results: Path | None):
         rows = [row for row in common(records) if not row["metric"].startswith(("detect", "joint"))]
         for record in records:
             s = record.settings
+            key = {k: s[k] for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit", "device",
+                                     "dtype", "torch", "data", "seconds")} | s["cells"][0]
             if not np.isnan(s.get("bound", np.nan)):    # weights of before it was kept with them, or an attack
-                rows.append({k: s[k] for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit",
-                                               "device", "dtype", "torch", "data", "seconds")}
-                            | s["cells"][0] | {"metric": "bound", "value": s["bound"]})
+                rows.append(key | {"metric": "bound", "value": s["bound"]})
+            if "once_right" in record.arrays:
+                right = record["once_right"]
+                low, high = wilson(right.mean(), len(right))
+                rows.append(key | {"metric": "accuracy", "variant": f"{s['cells'][0]['variant']}, one draw",
+                                   "value": right.mean(), "low": low, "high": high, "n": len(right)})
         return rows
     return summarise
 
