@@ -30,6 +30,7 @@ class Update:
     """Updates by Adam, one by one, noise keyed by seed and update. split: lib.data's training images."""
 
     stride = 1                  # how many updates a call may be asked for
+    save_every = 1_000          # about half a minute
 
     def __init__(self, model: nn.Module, split, training: Training, seed: int):
         self.model, self.split, self.training, self.seed = model, split, training, seed
@@ -104,6 +105,7 @@ class Captured(Update):
     than a CPU would draw."""
 
     stride = 10
+    save_every = 20_000         # about half a minute too
 
     def __init__(self, model: nn.Module, split, training: Training, seed: int):
         super().__init__(model, split, training, seed)

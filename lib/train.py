@@ -95,15 +95,15 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
 
     stop: halt after this many updates, with the state written, to look at the model or to keep it; a later call goes on.
 
-    Every `save_every` updates (default: 1,000, on a GPU 20,000, about half a minute) all that is needed to go on is
-    written to `state`, and a later call with the same arguments resumes there with the same numbers. Raises RuntimeError if the decoder is dead after a quarter of a
-    long training.
+    Every `save_every` updates (default: as lib.captured has it) all that is needed to go on is written to `state`, and a
+    later call with the same arguments resumes there with the same numbers. Raises RuntimeError if the decoder is dead
+    after a quarter of a long training.
     """
     model.to(memory_format=torch.channels_last)
     step = update_of(model, split, training, seed)
     start, history = _resume(state, model, step.optimiser, training, seed)
     end = training.updates if stop is None else min(stop, training.updates)
-    save_every = save_every or (20_000 if step.device.type == "cuda" else 1_000)
+    save_every = save_every or step.save_every
     bar, found, done = tqdm(initial=start, total=training.updates, desc=label, disable=None), [], start
     while done < end:
         first, done = done, min(end, (done // step.stride + 1) * step.stride, (done // save_every + 1) * save_every)

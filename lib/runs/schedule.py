@@ -46,6 +46,8 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
         return checkpoint(name, profile, seed, "", results)
     path = checkpoint(name, profile, seed, f"{PUBLISHED}-{stop}", results)
     state = checkpoint(name, profile, seed, "" if own else PUBLISHED, results).with_suffix(".state")
+    if path.exists():                           # before the lock, which a training that went on may hold for an hour
+        return path
     with units.locked(state):                   # one training, whichever of its stops a process is after
         if path.exists():
             return path
