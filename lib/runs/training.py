@@ -78,7 +78,7 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
                 "profile": profile, "protocol": "published", "dtype": recipe.dtype, "data": dataset.source,
                 "updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule,
                 "kl_warmup": recipe.kl_warmup}
-    save_weights(path, model, settings | {"bound": float(np.mean(history[-1000:]))})
+    save_weights(path, model, settings | {"bound": float(np.mean(history[-1000:])), "trained_on": units.device_name(device)})
     state.unlink(missing_ok=True)
     every = max(1, recipe.updates // 200)
     curve = history[:len(history) // every * every].reshape(-1, every).mean(1)

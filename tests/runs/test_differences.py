@@ -73,3 +73,12 @@ def test_the_margin_is_the_true_class_less_the_best_other():
     scores = np.array([[3.0, 1.0, 2.0], [0.0, 5.0, 9.0]])
     group = Pooled({"model": "DFX"}, {"test_log_joint": scores, "test_label": np.array([0, 1])})
     assert differences.margins([group])["DFX"].tolist() == [1.0, -4.0]
+
+
+def test_trainings_are_compared_on_the_images_that_both_have():
+    whole, mine = outcomes([[[0, 0], [1, 1], [2, 0]]], [0, 1, 2]), outcomes([[[0, 0], [0, 0], [2, 0], [5, 5]]], [0, 1, 2, 3])
+    table = differences.by_training([whole], [mine])
+    line = table.loc["GFZ", "0.1"]
+    assert (line["whole training"], line["as trained here"], line.n) == pytest.approx((2.5 / 3, 0.5, 3))
+    assert line["drop"] == pytest.approx(1 / 3) and line.low < line["drop"] < line.high
+    assert differences.by_training([whole], []).empty
