@@ -18,7 +18,7 @@ def locked(path: Path):
         except OSError as error:
             raise OSError(f"cannot write in {lock.parent}: {error}; free space or choose another results folder") from error
         fcntl.flock(file, fcntl.LOCK_EX)
-        if lock.exists() and os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+        if _still_there(lock, file):
             break
         file.close()                                # whoever held it before has removed it: ask for the new one
     try:
@@ -26,6 +26,14 @@ def locked(path: Path):
     finally:
         lock.unlink(missing_ok=True)
         file.close()
+
+
+def _still_there(lock: Path, file) -> bool:
+    """Whether the lock is the open file: its last holder may have removed it, at any moment."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(lock))
+    except FileNotFoundError:
+        return False
 
 
 def once(path: Path, make: Callable[[], None]) -> None:

@@ -1,12 +1,14 @@
 """Units of work are computed once, whole, and by whoever comes first."""
 
 import multiprocessing
+import os
 import time
 
 import numpy as np
 import pytest
 import torch
 
+from lib import locks
 from lib.results import read_record
 from lib.runs import units
 
@@ -121,3 +123,18 @@ def test_a_record_made_on_a_gpu_names_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a fast one")
     assert units.device_name(torch.device("cuda")) == "a fast one"
     assert units.device_name(torch.device("cpu")).endswith(" threads")
+
+
+def test_a_lock_that_its_holder_removes_while_another_looks_at_it_is_asked_for_again(tmp_path, monkeypatch):
+    path, looked = tmp_path / "a.npz", []
+
+    def removed_meanwhile(number, fstat=os.fstat):
+        if not looked:
+            next(tmp_path.glob(".a.npz.lock")).unlink()
+        looked.append(number)
+        return fstat(number)
+
+    monkeypatch.setattr(locks.os, "fstat", removed_meanwhile)
+    with locks.locked(path):
+        assert len(looked) == 2 and (tmp_path / ".a.npz.lock").exists()
+    assert not list(tmp_path.iterdir())
