@@ -116,32 +116,32 @@ def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"),
     return pd.DataFrame(lines).T.rename_axis(["model", "eps"]) if lines else pd.DataFrame()
 
 
-def by_training(whole: list[Pooled], own: list[Pooled]) -> pd.DataFrame:
-    """Accuracy of a model after the whole published training and as the profile trains it, under the same attack on the
-    same images: a line for each attack, model and eps that both groups have.
+def by_training(own: list[Pooled], shortened: list[Pooled]) -> pd.DataFrame:
+    """Accuracy of a model as the profile trains it and after the shortened training, under the same attack on the same
+    images: a line for each attack, model and eps that both groups have.
 
-    Columns: whole training, as trained here; drop, low, high: what the second loses, paired, with 95 % interval; n.
+    Columns: as trained here, shortened; drop, low, high: what the second loses, paired, with 95 % interval; n.
     """
     lines = {}
-    for end in whole:
-        for mine in only(own, model=end.settings["model"], attack=end.settings["attack"]):
-            for cell in end.settings["cells"]:
-                same = same_images({"whole training": end, "as trained here": mine}, cell["eps"])
-                lost = same.loc["as trained here"]
-                lines[end.settings["attack"], end.settings["model"], f"{cell['eps']:g}"] = same.accuracy.to_dict() | {
+    for short in shortened:
+        for mine in only(own, model=short.settings["model"], attack=short.settings["attack"]):
+            for cell in short.settings["cells"]:
+                same = same_images({"as trained here": mine, "shortened": short}, cell["eps"])
+                lost = same.loc["shortened"]
+                lines[short.settings["attack"], short.settings["model"], f"{cell['eps']:g}"] = same.accuracy.to_dict() | {
                     "drop": lost.gain, "low": lost.low, "high": lost.high, "n": lost.n}
     return pd.DataFrame(lines).T.rename_axis(["attack", "model", "eps"]) if lines else pd.DataFrame()
 
 
 def by_training_in_words(profile: str, seed: int, eps: str = "0.3") -> str:
     """What `by_training` says of PGD at one eps."""
-    table = by_training(only(stored("schedule", profile, seed), attack="pgd"), stored("whitebox", profile, seed))
-    found = [f"{model} {line['whole training']:.0%} instead of {line['as trained here']:.0%}".replace("%", " %")
+    table = by_training(stored("whitebox", profile, seed), only(stored("schedule", profile, seed), attack="pgd"))
+    found = [f"{model} {line['shortened']:.0%} instead of {line['as trained here']:.0%}".replace("%", " %")
              for (_, model, at), line in table.iterrows() if at == eps]
     if not found:
-        return "no model has been trained to the end yet"
+        return "no shortened training has been attacked yet"
     n = int(table.n.min())
-    return f"trained to the end, under published PGD at eps {eps}, {' and '.join(found)} of the first {n} images survive"
+    return f"after a tenth of the training, under published PGD at eps {eps}, {' and '.join(found)} of the first {n} images survive"
 
 
 def verdict_rules(group: Pooled) -> pd.DataFrame:

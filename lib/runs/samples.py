@@ -7,11 +7,10 @@ import numpy as np
 import torch
 
 from lib.profiles import profile as profile_of
-from lib.runs import outcomes, schedule, units
+from lib.runs import outcomes, units
 from lib.runs.victims import Victim, first_images
 
 MODELS = ("GFZ", "GFY", "GBZ", "GBY")
-WHOLE = ("GFZ", "GBZ")                  # also after the whole published training (lib.runs.schedule)
 SAMPLES = (1, 10, 50)                   # published: 1 in training, 10 in use
 IMAGES, DRAWS = 200, 2
 
@@ -22,13 +21,9 @@ def sample_counts(profile: str) -> list[int]:
 
 
 def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device, first: int = 0,
-            last: int = IMAGES, weights: str = ""):
-    """The record of one model: a cell for each K, the classes seen in DRAWS fresh predictions.
-
-    weights: "" of the profile, or as `checkpoint` names those at the end of the published training."""
-    stop = profile_of(profile).stops[-1]
-    victim = (Victim(schedule.model_at(model, stop, profile, seed, results, device)[0], profile_of(profile), seed, device)
-              if weights else Victim.load(model, profile, seed, device, results))
+            last: int = IMAGES):
+    """The record of one model: a cell for each K, the classes seen in DRAWS fresh predictions."""
+    victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, first, min(last, victim.profile.judged_images))
     counts = sample_counts(profile)
     logits = [replace(victim, profile=replace(victim.profile, samples=k)).predict(x, images, f"samples/{k}", DRAWS)
@@ -39,20 +34,14 @@ def compute(model: str, seed: int, profile: str, results: Path | None, device: t
               "log_joint": np.stack([found[-1] for found in logits]).astype(np.float32)}
     return arrays, {"experiment": "samples", "dataset": dataset.name, "model": model, "attack": "clean", "seed": seed,
                     "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",
-                    "cells": [{"attack": "clean", "variant": f"K={k}"} | ({"steps": stop} if weights else {}) for k in counts],
-                    "data": dataset.source, "variant": weights, "weights": weights}
+                    "cells": [{"attack": "clean", "variant": f"K={k}"} for k in counts], "data": dataset.source}
 
 
 def samples(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
             fresh: bool = False, only: str | None = None):
-    """Rows of clean accuracy with K = 1, 10 and 50 samples a class (variant), for the generative models.
-
-    steps: the length of the published training, where it is not the profile's own."""
-    whole = f"{schedule.PUBLISHED}-{profile_of(profile).stops[-1]}"
-    jobs = [(model, "") for model in MODELS] + [(model, whole) for model in WHOLE]
-    todo = [units.Unit("_".join(filter(None, (model, "samples", weights, f"seed{seed}"))),
-                       lambda device, model=model, weights=weights: compute(model, seed, profile, results, device, weights=weights))
-            for model, weights in jobs]
+    """Rows of clean accuracy with K = 1, 10 and 50 samples a class (variant), for the generative models."""
+    todo = [units.Unit(f"{model}_samples_seed{seed}", lambda device, model=model: compute(model, seed, profile, results, device))
+            for model in MODELS]
     return units.ensure("samples", todo, outcomes.summariser(profile, results), profile=profile, device=device,
                         results=results, fresh=fresh, only=only, seed=seed)
 

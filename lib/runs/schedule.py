@@ -3,7 +3,7 @@
 The published schedule (Adam at 1e-4, 120,000 updates of 50 images) is stopped on its way, looked at, and goes on; beside
 it stands one cycle to a rate ten times as high over a tenth of the updates, by which some profiles train. A unit is one
 model at one stop, so a training that is cut off has told what it knew. Where the profile itself trains as published, that
-is one training too. DBX is there because it does not get off the ground in either. Weights of a stop stay beside the
+is one training too. The shortened one is attacked as well, from the starts and with the noise of lib.runs.whitebox. DBX is there because it does not get off the ground in either. Weights of a stop stay beside the
 others, in files that no page needs.
 Command: python -m lib.runs.schedule --profile laptop
 """
@@ -99,20 +99,20 @@ def compute(name: str, stop: int | None, profile: str, seed: int, results: Path 
 
 def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: int, results: Path | None,
              device: torch.device):
-    """The record of "pgd" or "strong" on test images first <= i < last after the whole published training: the same attack,
-    from the same starts with the same noise, as lib.runs.whitebox makes on the profile's own model."""
+    """The record of "pgd" or "strong" on test images first <= i < last after the shortened training: the same attack, from
+    the same starts with the same noise, as lib.runs.whitebox makes on the profile's own model."""
     settings = profile_of(profile)
-    stop = settings.stops[-1]
-    victim = Victim(model_at(name, stop, profile, seed, results, device)[0], settings, seed, device)
+    variant = f"{SHORTENED} {settings.shortened.updates}"
+    victim = Victim(model_at(name, None, profile, seed, results, device)[0], settings, seed, device)
     images, x, y, dataset = first_images(settings, first, last)
     batches = zip(*(torch.as_tensor(part).split(victim.batch) for part in (x, y, images)))
     found = torch.cat([whitebox.attack_batch(victim, attack, clean.to(device), label.to(device), index.tolist(), settings.dtype)
                        .cpu() for clean, label, index in batches], dim=1)
     arrays = outcomes.judged(victim, found, x, y, images, f"judge/{attack}")
-    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": f"{PUBLISHED} {stop}",
-                    "attack": attack, "seed": seed, "attack_seed": seed, "profile": profile,
+    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": variant, "attack": attack,
+                    "seed": seed, "attack_seed": seed, "profile": profile,
                     "protocol": "strong" if attack == "strong" else "published",
-                    "cells": [cell | {"variant": f"{PUBLISHED} {stop}"} for cell in whitebox.cells(settings, attack)],
+                    "cells": [cell | {"variant": variant} for cell in whitebox.cells(settings, attack)],
                     "dtype": settings.dtype, "data": dataset.source}
 
 
@@ -141,12 +141,12 @@ def summariser(profile: str, results: Path | None):
 def schedule(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
              fresh: bool = False, only: str | None = None):
     """Rows of clean accuracy and bound by training (variant) and its length so far (steps: updates), and of published PGD
-    and the strong protocol at the end of the published one (variant: with its length; steps: of the attack)."""
+    and the strong protocol at the end of the shortened one (variant: with its length; steps: of the attack)."""
     stops = [None, *profile_of(profile).stops]
     todo = [units.Unit(f"{name}_{SHORTENED if stop is None else f'{PUBLISHED}-{stop:06d}'}_seed{seed}",
                        lambda device, job=(name, stop): compute(*job, profile, seed, results, device))
             for name in MODELS for stop in stops]
-    todo += [units.Unit(f"{name}_{PUBLISHED}-{stops[-1]:06d}-{attack}_seed{seed}_{first:05d}-{last:05d}",
+    todo += [units.Unit(f"{name}_{SHORTENED}-{attack}_seed{seed}_{first:05d}-{last:05d}",
                         lambda device, job=(name, attack, first, last): attacked(*job, profile, seed, results, device))
              for name in ATTACKED for attack in ("pgd", "strong")
              for first, last in blocks(profile_of(profile), attack, name)]

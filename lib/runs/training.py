@@ -72,17 +72,37 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
     with initial_weights(seed):
         model = build(name, dataset.shape, len(dataset.classes)).to(device)
     state = path.with_suffix(".state")
-    with units.locked(state):                       # lib.runs.schedule may be at it too
-        history = fit(model, dataset.train, recipe, seed=seed, state=state, label=f"training {name}")
+    known = _ends(name, profile, seed, recipe, results)
+    if known:
+        load_weights(known[recipe.updates], model, {"model": name, "seed": seed, "updates": recipe.updates})
+    else:
+        with units.locked(state):                   # lib.runs.schedule may be at it too
+            history = fit(model, dataset.train, recipe, seed=seed, state=state, label=f"training {name}")
     settings = {"experiment": "training", "dataset": dataset.name, "model": name, "variant": variant, "seed": seed,
                 "profile": profile, "protocol": "published", "dtype": recipe.dtype, "data": dataset.source,
                 "updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule,
                 "kl_warmup": recipe.kl_warmup}
+    if known:
+        told = {stop: settings_of(weights) for stop, weights in known.items()}
+        where = {k: v for k, v in told[recipe.updates].items() if k in ("bound", "trained_on")}
+        save_weights(path, model, settings | where)
+        return {"update": np.array(list(told)), "bound": np.array([t["bound"] for t in told.values()], np.float32)}, (
+            settings | {"trained_by": "lib.runs.schedule"})
     save_weights(path, model, settings | {"bound": float(np.mean(history[-1000:])), "trained_on": units.device_name(device)})
     state.unlink(missing_ok=True)
     every = max(1, recipe.updates // 200)
     curve = history[:len(history) // every * every].reshape(-1, every).mean(1)
     return {"update": np.arange(1, len(curve) + 1) * every, "bound": curve.astype(np.float32)}, settings
+
+
+def _ends(name: str, profile: str, seed: int, recipe: Training, results: Path | None) -> dict[int, Path]:
+    """The weights that lib.runs.schedule left of this very training on its way and at its end, by update; {} unless it has
+    ended: what is trained once is not trained again."""
+    if recipe != PUBLISHED_TRAINING:
+        return {}
+    stops = (*profile_of(profile).stops[:-1], recipe.updates)
+    found = {stop: checkpoint(name, profile, seed, f"published-{stop}", results) for stop in stops}
+    return {stop: path for stop, path in found.items() if path.exists()} if found[recipe.updates].exists() else {}
 
 
 def summarise(records: list[Record]) -> list[dict]:
@@ -93,8 +113,9 @@ def summarise(records: list[Record]) -> list[dict]:
         key = {k: s[k] for k in ("experiment", "dataset", "model", "variant", "seed", "profile", "protocol", "commit",
                                  "device", "dtype", "torch", "data", "seconds")}
         last = record["bound"][-max(1, len(record["bound"]) // 20):]
-        rows += [key | {"metric": "bound", "value": float(last.mean()), "steps": s["updates"]},
-                 key | {"metric": "seconds", "value": s["seconds"], "steps": s["updates"]}]
+        rows.append(key | {"metric": "bound", "value": float(last.mean()), "steps": s["updates"]})
+        if "trained_by" not in s:                   # else the seconds are those of a copy
+            rows.append(key | {"metric": "seconds", "value": s["seconds"], "steps": s["updates"]})
     return rows
 
 

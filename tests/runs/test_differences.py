@@ -76,18 +76,19 @@ def test_the_margin_is_the_true_class_less_the_best_other():
 
 
 def test_trainings_are_compared_on_the_images_that_both_have():
-    whole, mine = outcomes([[[0, 0], [1, 1], [2, 0]]], [0, 1, 2]), outcomes([[[0, 0], [0, 0], [2, 0], [5, 5]]], [0, 1, 2, 3])
-    table = differences.by_training([whole], [mine])
+    mine, short = outcomes([[[0, 0], [1, 1], [2, 0]]], [0, 1, 2]), outcomes([[[0, 0], [0, 0], [2, 0], [5, 5]]], [0, 1, 2, 3])
+    table = differences.by_training([mine], [short])
     line = table.loc["pgd", "GFZ", "0.1"]
-    assert (line["whole training"], line["as trained here"], line.n) == pytest.approx((2.5 / 3, 0.5, 3))
+    assert (line["as trained here"], line["shortened"], line.n) == pytest.approx((2.5 / 3, 0.5, 3))
     assert line["drop"] == pytest.approx(1 / 3) and line.low < line["drop"] < line.high
-    assert differences.by_training([whole], []).empty
+    assert differences.by_training([mine], []).empty
 
 
-def test_what_a_longer_training_changes_is_said_of_pgd_and_of_models_that_have_both(monkeypatch):
-    whole, mine = outcomes([[[0]], [[0]], [[0]]], [0]), outcomes([[[0]], [[0]], [[1]]], [0])
-    monkeypatch.setattr(differences, "stored", lambda experiment, *at: {"schedule": [whole], "whitebox": [mine]}[experiment])
+def test_what_a_shorter_training_changes_is_said_of_pgd_and_of_models_that_have_both(monkeypatch):
+    mine, short = outcomes([[[0]], [[0]], [[0]]], [0]), outcomes([[[0]], [[0]], [[1]]], [0])
+    monkeypatch.setattr(differences, "stored", lambda experiment, *at: {"schedule": [short], "whitebox": [mine]}[experiment])
     said = differences.by_training_in_words("laptop", 0)
-    assert said == "trained to the end, under published PGD at eps 0.3, GFZ 100 % instead of 0 % of the first 1 images survive"
+    assert said == ("after a tenth of the training, under published PGD at eps 0.3, "
+                    "GFZ 0 % instead of 100 % of the first 1 images survive")
     monkeypatch.setattr(differences, "stored", lambda *at: [])
-    assert differences.by_training_in_words("laptop", 0) == "no model has been trained to the end yet"
+    assert differences.by_training_in_words("laptop", 0) == "no shortened training has been attacked yet"

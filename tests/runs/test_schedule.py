@@ -1,13 +1,17 @@
 """A training that is looked at on its way ends where it would have ended anyway, and its rows say how far it had come."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib.profiles import profile
+from lib.profiles import Training, profile
 from lib.results import read_record, select
 from lib.runs import clean, schedule, training, whitebox
 from lib.runs.training import checkpoint
+from lib.train import settings_of
 
 CPU = torch.device("cpu")
 STOPS = profile("smoke").stops
@@ -51,16 +55,34 @@ def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
     assert len(select(rows, metric="bound", variant=schedule.PUBLISHED)) == len(STOPS) * len(schedule.MODELS)
 
 
-def test_the_attack_at_the_end_is_that_on_the_profiles_own_model(tmp_path):
-    unit = f"GBZ_published-{STOPS[-1]:06d}-pgd_seed0_00000-00004"
+def test_the_attack_on_the_shortened_training_is_that_on_the_profiles_own_model(tmp_path):
+    unit = "GBZ_shortened-pgd_seed0_00000-00004"
     schedule.schedule("smoke", results=tmp_path, only=unit)
-    training.training("smoke", results=tmp_path, only="GBZ_seed0")
     clean.clean("smoke", results=tmp_path, only=clean.unit("GBZ", 0))
     rows = schedule.schedule("smoke", results=tmp_path, only="none")
     assert not rows.metric.str.startswith(("detect", "joint")).any()        # thresholds of another model
     assert set(select(rows, attack="pgd", metric="accuracy").eps) == set(profile("smoke").eps)
     whitebox.whitebox("smoke", results=tmp_path, only="GBZ_pgd_seed0_00000-00004")
     ours, own = (read_record(next((tmp_path / "smoke").glob(f"{name}.npz"))) for name in (f"schedule/{unit}", "whitebox/GBZ_pgd*"))
-    path = checkpoint("GBZ", "smoke", 0, "", tmp_path)
     assert own.settings["cells"] == [{k: v for k, v in cell.items() if k != "variant"} for cell in ours.settings["cells"]]
-    assert own["l2"].shape == ours["l2"].shape and path.exists() and not (own["l2"] == ours["l2"]).all()
+    assert profile("smoke").training_for("GBZ") == profile("smoke").shortened       # so both attack the same weights
+    for name in ("l2", "predictions", "log_joint"):
+        np.testing.assert_array_equal(ours[name], own[name])
+
+
+def test_what_schedule_trained_to_its_end_is_not_trained_again(tmp_path, monkeypatch):
+    recipe = Training(updates=STOPS[-1], batch=8)
+    monkeypatch.setattr(schedule, "PUBLISHED_TRAINING", recipe)
+    ends = [schedule.weights_at("GBZ", stop, "smoke", 0, tmp_path, CPU) for stop in STOPS]
+    own = replace(profile("smoke"), trainings={"decoder": recipe, "other": recipe})
+    monkeypatch.setattr(training, "profile_of", lambda name: own)
+    monkeypatch.setattr(training, "PUBLISHED_TRAINING", recipe)
+    monkeypatch.setattr(training, "fit", lambda *args, **settings: pytest.fail("trained again"))
+    rows = training.training("smoke", results=tmp_path, only="GBZ_seed0")
+    assert same(checkpoint("GBZ", "smoke", 0, "", tmp_path), ends[-1])
+    assert settings_of(checkpoint("GBZ", "smoke", 0, "", tmp_path))["rate"] == recipe.rate
+    assert read_record(tmp_path / "smoke/training/GBZ_seed0.npz")["update"].tolist() == list(STOPS)
+    assert set(rows.metric) == {"bound"}            # the seconds would be those of a copy
+    ends[-1].unlink()
+    with pytest.raises(pytest.fail.Exception):
+        training.training("smoke", results=tmp_path, only="GBZ_seed0", fresh=True)
