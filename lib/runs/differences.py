@@ -12,6 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lib import metrics
+from lib.models import MODELS
+from lib.profiles import PUBLISHED_TRAINING
+from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs.outcomes import Pooled, pooled
 
@@ -131,6 +134,21 @@ def by_training(own: list[Pooled], shortened: list[Pooled]) -> pd.DataFrame:
                 lines[short.settings["attack"], short.settings["model"], f"{cell['eps']:g}"] = same.accuracy.to_dict() | {
                     "drop": lost.gain, "low": lost.low, "high": lost.high, "n": lost.n}
     return pd.DataFrame(lines).T.rename_axis(["attack", "model", "eps"]) if lines else pd.DataFrame()
+
+
+def trainings_in_words(profile: str) -> str:
+    """How long the models of a profile are trained: which had all of the published updates, and how many the others."""
+    lengths = {}
+    for model in MODELS:
+        lengths.setdefault(profile_of(profile).training_for(model).updates, []).append(model)
+    whole = PUBLISHED_TRAINING.updates
+    found = [f"{f'all of the published {whole:,} updates' if updates == whole else f'{updates:,}'} into {_listed(models)}"
+             for updates, models in sorted(lengths.items(), reverse=True)]
+    return _listed(found)
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def by_training_in_words(profile: str, seed: int, eps: str = "0.3") -> str:

@@ -1,13 +1,15 @@
 """Small experiments on stored outcomes, on outcomes made by hand whose answers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from lib.detectors import KL
+from lib.profiles import Training, profile
 from lib.runs import differences
 from lib.runs.outcomes import Pooled
-
 
 def outcomes(predictions, label, **more) -> Pooled:
     """A group with cells at eps 0.1, 0.2, ... from predictions (cell, image, draw)."""
@@ -92,3 +94,12 @@ def test_what_a_shorter_training_changes_is_said_of_pgd_and_of_models_that_have_
                     "GFZ 0 % instead of 100 % of the first 1 images survive")
     monkeypatch.setattr(differences, "stored", lambda *at: [])
     assert differences.by_training_in_words("laptop", 0) == "no shortened training has been attacked yet"
+
+
+def test_the_length_of_every_training_is_said(monkeypatch):
+    assert differences.trainings_in_words("paper") == (
+        "all of the published 120,000 updates into GFZ, GFY, GBZ, GBY, DFZ, DFX, DBX and BNN")
+    lengths = {"decoder": Training(120_000), "GBY": Training(7), "DFZ": Training(7), "other": Training(2)}
+    monkeypatch.setattr(differences, "profile_of", lambda name: replace(profile("smoke"), trainings=lengths))
+    assert differences.trainings_in_words("laptop") == (
+        "all of the published 120,000 updates into GFZ, GFY and GBZ, 7 into GBY and DFZ and 2 into DFX, DBX and BNN")
