@@ -1,5 +1,5 @@
 """What is reported of per-image outcomes: shares, smallest radii, detection rates, and their 95 % intervals (numpy)."""
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -45,18 +45,6 @@ def mean_interval(values: Shaped[ndarray, " image"]) -> tuple[float, float, floa
     return float(mean), float(mean - spread), float(mean + spread)
 
 
-def bootstrap_interval(values: Shaped[ndarray, "image ..."], statistic: Callable[[ndarray], float] = np.mean, *,
-                       seed: int, draws: int = 2000) -> tuple[float, float]:
-    """95 % percentile interval of `statistic(values[resampled images])`, for what has no formula.
-
-    Source: Efron (1979).
-    """
-    values, generator = np.asarray(values), np.random.default_rng(seed)
-    found = [statistic(values[generator.integers(len(values), size=len(values))]) for _ in range(draws)]
-    low, high = np.percentile(found, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def paired_difference(a: Shaped[ndarray, " image"], b: Shaped[ndarray, " as_many"], span: float = 1.0
                       ) -> tuple[float, float, float]:
     """Mean of a - b over the same images, and its 95 % interval (low, high).
@@ -76,27 +64,32 @@ def paired_difference(a: Shaped[ndarray, " image"], b: Shaped[ndarray, " as_many
     return float((a - b).mean()), float(padded.mean() - spread), float(padded.mean() + spread)
 
 
-def survival(right: Shaped[ndarray, "eps image"]) -> Float[ndarray, "eps image"]:
+EPS_FILL = 0.1      # published: an image that survives the whole grid counts as its largest eps + 0.1
+
+
+def survival(right: Shaped[ndarray, "eps image"], carried: bool = False) -> Float[ndarray, "eps image"]:
     """Share of an image's evaluations that are right at every radius up to the k-th, of ascending radii.
 
     right: True or False, or the share of draws that were right. Draws at different radii are independent of each other,
     so that their shares multiply: the expectation of the published rule, which judges each radius by a single draw.
+    carried: whether what deceives at one radius is kept for the larger ones, as the strong protocol does. Then one image
+    is judged again at each radius, and the least share counts instead of the product.
     """
     right = np.asarray(right, float)
     if right.ndim != 2 or (right.size and (right.min() < 0 or right.max() > 1)):
         raise ValueError(f"right has shape {right.shape}; expected (eps, image) with values in [0, 1]")
-    return np.cumprod(right, axis=0)
+    return np.minimum.accumulate(right, axis=0) if carried else np.cumprod(right, axis=0)
 
 
-def min_eps(right: Shaped[ndarray, "eps image"], grid: Sequence[float] | ndarray, fill: float
+def min_eps(right: Shaped[ndarray, "eps image"], grid: Sequence[float] | ndarray, fill: float, carried: bool = False
             ) -> Float[ndarray, " image"]:
     """Smallest radius of the ascending `grid` at which an image is misread, `fill` where none is; expected value where
-    `right` holds shares over draws. Source: Li et al. (2019), who fill in the largest eps + 0.1."""
+    `right` holds shares over draws. carried: as in `survival`. Source: Li et al. (2019), who fill in the largest eps + 0.1."""
     grid = np.asarray(grid, float)
     if np.shape(right)[:1] != grid.shape or (np.diff(grid) <= 0).any() or fill <= grid[-1]:
         raise ValueError(f"grid {grid.tolist()} with fill {fill} does not fit outcomes of shape {np.shape(right)}; "
                          "expected ascending radii, one a row, and a fill above them")
-    return grid[0] + np.diff(grid, append=fill) @ survival(right)
+    return grid[0] + np.diff(grid, append=fill) @ survival(right, carried)
 
 
 def mean_min_eps(upto: Sequence[float] | ndarray, grid: Sequence[float] | ndarray, fill: float) -> float:
@@ -106,12 +99,6 @@ def mean_min_eps(upto: Sequence[float] | ndarray, grid: Sequence[float] | ndarra
     """
     grid = np.asarray(grid, float)
     return float(grid[0] + np.diff(grid, append=fill) @ np.asarray(upto, float))
-
-
-def accuracy_upto(predictions_right: Bool[ndarray, "eps image draw"]) -> Float[ndarray, " image"]:
-    """Share, image by image, of evaluations that are right at every radius given; its mean over images is the accuracy
-    "for eps up to" the largest of them. Source: Li et al. (2019), Tables 1 and 2."""
-    return survival(np.asarray(predictions_right, float).mean(axis=-1))[-1]
 
 
 def detection_rates(flags: Bool[ndarray, " image"], predicted: Int[ndarray, " image"], success: Bool[ndarray, " image"]

@@ -57,9 +57,15 @@ def save_weights(path: Path, model: nn.Module, settings: Mapping) -> None:
 
     Rounded before any number is computed, so that tracked weights and rows belong together.
     """
-    weights = {name: value.detach().half().contiguous().cpu() for name, value in model.state_dict().items()}
+    weights = rounded(model)
     _write(path, weights, {"settings": json.dumps(settings, sort_keys=True)})
+
+
+def rounded(model: nn.Module) -> dict[str, Tensor]:
+    """The weights of a model in float16, on the CPU; the model itself is rounded to them."""
+    weights = {name: value.detach().half().contiguous().cpu() for name, value in model.state_dict().items()}
     model.load_state_dict({name: value.float() for name, value in weights.items()})
+    return weights
 
 
 def load_weights(path: Path, model: nn.Module, expected: Mapping) -> dict:

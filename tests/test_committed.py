@@ -38,6 +38,10 @@ def test_the_committed_weights_are_whole_and_say_what_they_are(model):
         settings = json.loads(file.metadata()["settings"])
         assert all(file.get_tensor(name).isfinite().all() for name in file.keys())
     assert (settings["model"], settings["seed"], settings["dataset"]) == (model, 0, "mnist")
+    recipe = training.recipe_of(model, "laptop")
+    assert all(settings[name] == getattr(recipe, name) for name in ("updates", "batch", "rate", "schedule"))
+    if (trained := RESULTS / f"laptop/training/{model}_seed0.npz").exists():
+        assert read_record(trained).settings["updates"] == recipe.updates
 
 
 def test_every_record_says_from_which_code_and_data_it_comes():

@@ -9,7 +9,7 @@ from lib import metrics
 from lib.claims.evidence import Estimate, Evidence, Missing, average, combine, difference, expand
 
 WORDS = ("kind", "mean", "worst", "above", "below", "by", "within", "skip_saturated", "over_seeds", "along",
-         "direction", "at", "parts", "for", "could_decide")         # of a test; all its other keys select rows
+         "direction", "at", "parts", "that", "then", "lacks", "for", "could_decide")         # of a test; all its other keys select rows
 SATURATED = 0.05            # both sides below 5 %, or both above 95 %: such a cell tells nothing about the order
 QUIET = ("experiment", "metric", "dataset", "protocol", "detector")         # what a comparison's name leaves out
 NAMED = ("eps", "l2", "class", "seed", "steps", "step_size", "restarts")    # numbers that say nothing without their name
@@ -54,6 +54,20 @@ def value(test: dict, keys: dict, evidence: Evidence) -> Estimate:
     return average([e for e in least if not isnan(e.value)] or least)
 
 
+def shared_values(test: dict, a: dict, b: dict, evidence: Evidence) -> tuple[Estimate, Estimate]:
+    """`value` of both sides. A mean over the same members on both leaves out those that have no value on either, so that it
+    does not change with its members. Raises Missing where no member is left."""
+    same = [k for k in test.get("mean", []) if isinstance(a.get(k), list)]
+    if not same or any(a[k] != b.get(k) for k in same):
+        return value(test, a, evidence), value(test, b, evidence)
+    members = expand({k: a[k] for k in same})
+    found = [(value(test, a | member, evidence), value(test, b | member, evidence)) for member in members]
+    both = [(one, other) for one, other in found if not isnan(one.value) and not isnan(other.value)]
+    if not both:
+        raise Missing(f"a successful attack that both sides share ({a['experiment']}: {a['metric']})")
+    return average([one for one, _ in both]), average([other for _, other in both])
+
+
 def images(test: dict, keys: dict, evidence: Evidence) -> pd.Series | None:
     """The same image by image, from records; None where there are none."""
     def compute() -> pd.Series | None:
@@ -66,16 +80,11 @@ def contrast(test: dict, a: dict, b: dict, evidence: Evidence) -> Estimate:
     """a - b, paired over the images that both have; without records from the two intervals."""
     one, other = images(test, a, evidence), images(test, b, evidence)
     if one is None or other is None:
-        return difference(value(test, a, evidence), value(test, b, evidence))
-    least = min(one.min(), other.min())         # of all images of either side: as in lib.runs.strength
+        return difference(*shared_values(test, a, b, evidence))
     one, other = one.align(other, join="inner")
     if one.empty:
         raise Missing(f"images that both sides share ({a['experiment']}: {a['metric']})")
-    span = float(max(one.max(), other.max()))
-    if a["metric"].startswith(("accuracy", "error")):
-        span = 1.0
-    elif a["metric"] == "auc":
-        span = max(1 - least, 1 / len(one))
+    span = 1.0 if a["metric"].startswith(("accuracy", "error", "auc")) else float(max(one.max(), other.max()))
     return Estimate(*metrics.paired_difference(one.to_numpy(), other.to_numpy(), span), len(one))
 
 

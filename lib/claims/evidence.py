@@ -15,7 +15,6 @@ from lib.results import RESULTS, read_record, read_rows, select
 
 SETTINGS = ("dataset", "seed", "protocol", "attack")       # what tells the runs of one model in one experiment apart
 LEARNED = 0.9           # clean accuracy below which a model has not learned its task, and no verdict may rest on it
-EPS_FILL = 0.1          # published: an image that survives the whole grid counts as its largest eps + 0.1
 
 
 class Missing(LookupError):
@@ -204,7 +203,8 @@ def _min_eps(pool: list[dict], keys: dict) -> pd.Series:
     pool = sorted(pool, key=lambda cell: cell["eps"])
     right = pd.concat([cell["images"].right for cell in pool], axis=1, join="inner")
     grid = [float(cell["eps"]) for cell in pool]
-    return pd.Series(metrics.min_eps(right.to_numpy().T, grid, grid[-1] + EPS_FILL), right.index)
+    carried = keys.get("protocol") == "strong"
+    return pd.Series(metrics.min_eps(right.to_numpy().T, grid, grid[-1] + metrics.EPS_FILL, carried), right.index)
 
 
 def _accuracy_within_l2(pool: list[dict], keys: dict) -> pd.Series:

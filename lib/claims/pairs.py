@@ -21,13 +21,14 @@ def outcomes(records: Sequence[Record], keys: dict) -> pd.Series | None:
     """1 for each image that counts (accuracy: read right and accepted; error: misread and accepted), else 0.
 
     keys: metric, model, detector ("reject 5%"); for an error also loss and eps. In the worst case an image counts if it
-    does under any attack, over the images that all attacks share. None where a record or a key is missing.
+    does under any attack in this ball or a smaller one, over the images that all share. None where a record or a key is missing.
     """
     from lib.runs.reject import REJECTED, WORST, detector_name, fitted, label     # here, since it brings torch along
 
     natural = {r.settings["attack"]: r for r in records if not r.settings["loss"]}
-    attacks = [r for r in records if r.settings["loss"] and isclose(r.settings["eps"], keys.get("eps", -1))
-               and keys.get("loss") in (WORST, label(r))]
+    eps, worst = keys.get("eps", -1), keys.get("loss") == WORST
+    attacks = [r for r in records if r.settings["loss"] and (isclose(r.settings["eps"], eps) or worst and r.settings["eps"] < eps)
+               and (worst or keys.get("loss") == label(r))]
     chosen = [natural["clean"]] if keys["metric"] == "accuracy" and "clean" in natural else attacks
     named = {detector_name(rejected, per_class): (rejected, per_class) for rejected in REJECTED for per_class in (False, True)}
     if "validation" not in natural or not chosen or keys.get("detector") not in named:

@@ -9,10 +9,12 @@ there are records).
     bound    "above" or "below": a number. True if every value lies on that side with its whole interval.
     trend    along: {key: values in order}; direction: "up", "down", "not monotone", or "peak" with at: one value.
     all      parts: true if all are, false if one is.
+    given    that, then: judged as `then` where `that` is true, else open for want of what `lacks` names.
     waits    for: the rows that would decide.         eye    could_decide: who or what could; never decided here.
 
 True needs every interval on the right side; false needs one wholly on the wrong side, after widening it for the number
-of comparisons (Bonferroni), so that many comparisons do not refute a claim by chance; all else is open.
+of comparisons (Bonferroni), so that many comparisons do not refute a claim by chance; all else is open. Where rows are
+missing, those that are there can still refute a claim about all of them.
 """
 from dataclasses import dataclass, replace
 from itertools import combinations, product
@@ -24,7 +26,7 @@ from lib.claims.evidence import Estimate, Evidence, Missing
 from lib.results import COLUMNS
 
 KINDS = {"compare": {"above", "below"}, "bound": set(), "trend": {"along", "direction"}, "all": {"parts"},
-         "waits": {"for"}, "eye": {"could_decide"}}
+         "given": {"that", "then", "lacks"}, "waits": {"for"}, "eye": {"could_decide"}}
 MORE = ("more images or seeds",)
 DIRECTIONS = ("up", "down", "not monotone", "peak")
 
@@ -48,7 +50,7 @@ def check(test: dict) -> None:
     kind = test.get("kind")
     if kind not in KINDS:
         raise ValueError(f"predicate of unknown kind {kind!r}; expected one of {', '.join(KINDS)}")
-    for part in test.get("parts", []):
+    for part in (*test.get("parts", []), *(test[k] for k in ("that", "then") if k in test)):
         check(part)
     selects = kind in ("compare", "bound", "trend")
     needed = KINDS[kind] | ({"experiment", "metric"} if selects else set())
@@ -70,6 +72,9 @@ def judge(test: dict, evidence: Evidence) -> Finding:
         return Finding(None, f"a matter of the eye; {test['could_decide']} could decide", needs=(test["could_decide"],))
     if test["kind"] == "all":
         return conjunction([judge(part, evidence) for part in test["parts"]])
+    if test["kind"] == "given":
+        found = judge(test["that"], evidence)
+        return judge(test["then"], evidence) if found.truth else replace(found, truth=None, needs=(test["lacks"],))
     if broken := evidence.untrained(models(test)):
         names = ", ".join(f"{model} ({accuracy:.0%})" for model, accuracy in broken.items())
         return Finding(None, f"a model that misreads clean images says nothing about robustness: {names}",
@@ -88,39 +93,59 @@ def models(test: dict) -> list[str]:
 
 def compare(test: dict, evidence: Evidence) -> Finding:
     """Differences between two sides, over every pair of them and every cell."""
-    found, seeds, metric = [], {evidence.seed}, test["metric"]
-    for keys, above, below in product(cells(test), cells(test, test["above"]), cells(test, test["below"])):
-        if above == below or saturated(test, keys | above, keys | below, evidence):
+    found, seeds, metric, turned, missing = [], {evidence.seed}, test["metric"], None, None
+    asked = list(product(cells(test), cells(test, test["above"]), cells(test, test["below"])))
+    for keys, above, below in asked:
+        try:
+            if above == below or saturated(test, keys | above, keys | below, evidence):
+                continue
+            estimate = contrast(test, keys | above, keys | below, evidence)
+        except Missing as absent:
+            missing = missing or absent
             continue
-        estimate = contrast(test, keys | above, keys | below, evidence)
-        found.append(replace(estimate, name=name(keys, f"{name(above)} − {name(below)}")))
         seeds |= set(evidence.seeds(keys | above)) & set(evidence.seeds(keys | below))
+        estimate = replace(estimate, name=name(keys, f"{name(above)} − {name(below)}"))
         order = "" if "within" in test else other_seeds(test, keys, above, below, evidence, estimate)
-        if order:
-            return Finding(None, f"the order changes with the training seed: {found[-1].name}, {order}",
-                           text(estimate, metric, True), estimate.n, len(seeds), ("more trainings",))
+        if not order:
+            found.append(estimate)
+        elif turned is None:
+            turned = Finding(None, f"the order changes with the training seed: {estimate.name}, {order}",
+                             text(estimate, metric, True), estimate.n, len(seeds), ("more trainings",))
+    low, high = (-test["within"], test["within"]) if "within" in test else (test.get("by", 0.0), inf)
+    if decided := (missing or turned) and (refuted(found, len(asked), metric, low, high, len(seeds), change=True) or turned):
+        return decided
+    if missing:
+        raise missing
     if not found:
         why = "every cell is saturated (both sides above 95 %, or both below 5 %)"
         return Finding(None, why, needs=("other radii",))
-    low, high = (-test["within"], test["within"]) if "within" in test else (test.get("by", 0.0), inf)
     return settle(found, metric, low, high, len(seeds), change=True)
 
 
 def bound(test: dict, evidence: Evidence) -> Finding:
     """Values against a number; cells without a value (a detection rate where no attack succeeded) are passed over."""
-    found = [replace(value(test, keys, evidence), name=name(keys)) for keys in cells(test)]
-    found = [estimate for estimate in found if not isnan(estimate.value)]
+    found, missing, seeds = [], None, trainings(test, evidence)
+    for keys in cells(test):
+        try:
+            found.append(replace(value(test, keys, evidence), name=name(keys)))
+        except Missing as absent:
+            missing = missing or absent
+    asked, found = len(cells(test)), [estimate for estimate in found if not isnan(estimate.value)]
+    low, high = (test["above"], inf) if "above" in test else (-inf, test["below"])
+    if missing:
+        if decided := refuted(found, asked, test["metric"], low, high, seeds):
+            return decided
+        raise missing
     if not found:
         return Finding(None, "no attack succeeded, so that there is nothing to detect", needs=MORE)
-    low, high = (test["above"], inf) if "above" in test else (-inf, test["below"])
-    return settle(found, test["metric"], low, high, max(1, len(evidence.seeds(selection(test)))))
+    return settle(found, test["metric"], low, high, seeds)
 
 
 def trend(test: dict, evidence: Evidence) -> Finding:
     """Differences along an ordered key: up or down by its ends, unless a step between neighbours goes the other way."""
     ((axis, values),), metric = test["along"].items(), test["metric"]
     tracks = [[keys | {axis: v} for v in values] for keys in cells(test)]
-    seeds = max(1, len(evidence.seeds(selection(test))))
+    seeds = trainings(test, evidence)
 
     def change(later: dict, earlier: dict) -> Estimate:
         label = name({k: v for k, v in later.items() if k != axis}, f"{axis} {later[axis]} − {earlier[axis]}")
@@ -185,6 +210,18 @@ def settle(found: list[Estimate], metric: str, low: float, high: float, seeds: i
         why = f"{worst.name}, {word} {wanted}"
     return Finding(truth, f"{METRICS.get(metric, metric)}: {why}", text(worst, metric, change), worst.n, seeds,
                    MORE if truth is None else ())
+
+
+def refuted(found: list[Estimate], asked: int, metric: str, low: float, high: float, seeds: int, change: bool = False
+            ) -> Finding | None:
+    """What the estimates that there are say if one of them lies surely outside, among as many as were asked for; or None."""
+    wide = [e for e in found if (w := e.widened(asked)).high < low or w.low > high]
+    return settle(wide, metric, low, high, seeds, change) if wide else None
+
+
+def trainings(test: dict, evidence: Evidence) -> int:
+    """How many trainings a value comes from: one, but where a test takes the mean over seeds."""
+    return max(1, len(evidence.seeds(selection(test)))) if test.get("over_seeds") else 1
 
 
 def conjunction(findings: list[Finding]) -> Finding:

@@ -60,7 +60,8 @@ ATTACKS = {
     "random class, generative": Attack(lambda n, t: lambda x: n["heads"].picked(x, t), "GAT-generative", "random"),
     "random class, Madry": Attack(lambda n, t: lambda x: n["madry"].picked(x, t), "Madry", "random"),
 }
-HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also with best iterates, and at a larger radius
+HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also at a larger radius, there with best iterates too
+RIVALS = ("detectors, cross-entropy", "detectors, margin", "combined (11)")     # of the first two, by their best iterates too
 
 
 def decide(nets: Nets, system: str, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +75,7 @@ def decide(nets: Nets, system: str, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def attack_batch(nets: Nets, name: str, x: Tensor, y: Tensor, target: Tensor, eps: float, steps: int, best: bool,
                  classes: int) -> Tensor:
-    """Attacked images: the last iterate, or the misread one that the attacked system accepts most readily.
+    """Attacked images: the last iterate, or the misread one that the attacked system accepts most readily (by these `nets`).
 
     target: the class that an attack towards a random one goes for, (batch). Of an attack towards every class the result
     is the misread one with the highest score, x if none is.
@@ -105,7 +106,8 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
     """The record of one unit: what every network says of the first n test images, attacked. name "clean": not attacked;
     "validation": likewise, the training images kept from the detectors, on which thresholds are fitted.
 
-    load(system, device): the `Nets` in float32; they decide, and attacks get faster copies.
+    load(system, device): the `Nets` in float32, which decide what counts; attacks, and their choice of an iterate, get
+    faster copies in bfloat16.
     """
     exact, dataset = load(system, device), dataset_of(profile)
     part = split(profile)[1] if name == "validation" else dataset.test
@@ -138,9 +140,12 @@ def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
     sizes, eps = DETECTORS[profile].attacked_images, SYSTEMS[system].eps
     of = {kind: [name for name in ATTACKS if ATTACKS[name].towards == kind] for kind in ("", "every", "random")}
     wanted = [(name, eps, False, sizes["aligned" if kind else "single"]) for kind in ("", "every") for name in of[kind]]
-    wanted += [(name, eps, True, sizes["single"]) for name in HARDEST]
-    beyond = of["random"] if profile == "smoke" else [*HARDEST, *of["random"]]
-    wanted += [(name, round(eps + 0.1, 3), False, sizes["single"]) for name in beyond]
+    wanted += [(name, eps, True, sizes["single"]) for name in (*HARDEST, *RIVALS)]
+    farther = [(name, False, sizes["single"]) for name in of["random"]]
+    if profile != "smoke":
+        farther += [(name, best, sizes["single"]) for name in HARDEST for best in (False, True)]
+        farther += [("detectors, margin", False, sizes["single"]), *((name, False, sizes["aligned"]) for name in of["every"])]
+    wanted += [(name, round(eps + 0.1, 3), best, n) for name, best, n in farther]
     natural = 100 if profile == "smoke" else 10_000
     return [("clean", 0.0, False, natural), ("validation", 0.0, False, natural), *wanted]
 

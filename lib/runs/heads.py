@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lib.attacks import L2, Linf, adam_pgd
 from lib.attacks.norms import Ball, length
 from lib.data import Split
+from lib.locks import once
 from lib.metrics import auc
 from lib.models import ConvNet, Heads, Noise, stream
 from lib.models.decoder import working_dtype
@@ -20,7 +21,7 @@ from lib.profiles import profile as profile_of
 from lib.results import COLUMNS, Record
 from lib.runs import units
 from lib.runs.training import checkpoint, dataset_of
-from lib.train import fit, initial_weights, load_weights, save_weights
+from lib.train import fit, initial_weights, load_weights, rounded, save_weights
 
 
 def ball(norm: str, eps: float) -> Ball:
@@ -121,23 +122,27 @@ def variant_of(system: str, k: int) -> str:
 
 
 def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, results: Path | None, device: torch.device):
-    """Train detectors of some classes; keep a rounded copy of each candidate with its validation AUC; choose."""
+    """Train detectors of some classes; keep a rounded copy of each candidate with its validation AUC; choose.
+
+    Raises ValueError, naming the files, if the training went past a candidate that was not kept.
+    """
     settings, inner, dataset = DETECTORS[profile], DETECTORS[profile].inner(system), dataset_of(profile)
     name = f"{system}-classes{'-'.join(map(str, classes))}"
     state = checkpoint("GAT", profile, seed, name, results).with_suffix(".state")
     heads = fresh(classes, seed, dataset.shape).to(device)
     taught, total = AgainstNegatives(heads, classes, inner, settings.negatives), settings.training.updates
     stops = np.unique(np.linspace(total / 2, total, settings.candidates).round().astype(int)).tolist()
-    history = np.zeros(total, np.float32)
-    for stop in stops:
+    for stop in stops:                              # also where all are kept already: for the history
+        history = fit(taught, split(profile)[0], settings.training, seed=seed, state=state, stop=stop,
+                      label=f"training {system}, classes {classes}")
         kept = state.with_suffix(f".{stop}.partial")
         if not kept.exists():
-            history = fit(taught, split(profile)[0], settings.training, seed=seed, state=state, stop=stop,
-                          label=f"training {system}, classes {classes}")
+            if stop < total and not np.isnan(history[stop]):
+                raise ValueError(f"{state} is past update {stop}, whose weights {kept.name} are gone; delete {state.name} "
+                                 f"and {state.stem}.*.partial to train again")
             copy = deepcopy(heads)
-            save_weights(kept, copy, {})
-            scores = validation_auc(copy, classes, profile, inner)
-            save_weights(kept, copy, {"auc": scores})
+            rounded(copy)
+            save_weights(kept, copy, {"auc": validation_auc(copy, classes, profile, inner)})
     return choose(stops, state, classes, profile, seed, system, results), history
 
 
@@ -229,7 +234,7 @@ def trained_heads(system: str, profile: str, seed: int, device: torch.device, re
         path = checkpoint("GAT", profile, seed, variant_of(system, k), results)
         if not path.exists():
             group = next(g for g in groups(profile, system) if k in g)
-            heads(profile, seed, str(device), results, fresh=True, only=unit_name(system, group, seed))
+            once(path, partial(heads, profile, seed, str(device), results, fresh=True, only=unit_name(system, group, seed)))
         with torch.device("meta"):                  # shapes alone: no time is lost on initial weights
             nets.append(ConvNet(1, dataset_of(profile).shape))
         load_weights(path, nets[-1], {"model": "GAT", "variant": system, "class": k, "seed": seed, "profile": profile})

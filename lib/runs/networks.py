@@ -43,15 +43,15 @@ def network(kind: str, profile: str, seed: int, device: torch.device, results: P
     """The "plain" or the "robust" network, trained where there are no weights yet (the robust one: some minutes)."""
     path = checkpoint("CNN", profile, seed, kind, results)
     dataset = data.load(profile_of(profile).dataset)
-    settings = {"model": "CNN", "variant": kind, "seed": seed, "profile": profile}
+    recipe = replace(TRAINING, updates=20) if profile == "smoke" else TRAINING
+    settings = {"model": "CNN", "variant": kind, "seed": seed, "profile": profile, "updates": recipe.updates}
     with initial_weights(seed):
         net = CNN(dataset.shape, len(dataset.classes)).to(device)
 
     def train() -> None:
-        recipe = replace(TRAINING, updates=20) if profile == "smoke" else TRAINING
         taught = net if kind == "plain" else OnAttacked(net, TRAINING_EPS, TRAINING_STEPS, recipe.updates)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {kind} CNN")
-        save_weights(path, net, settings | {"dataset": dataset.name, "updates": recipe.updates, "batch": recipe.batch,
+        save_weights(path, net, settings | {"dataset": dataset.name, "batch": recipe.batch,
                                             "eps": TRAINING_EPS if kind == "robust" else 0.0})
         path.with_suffix(".state").unlink(missing_ok=True)
 

@@ -17,7 +17,6 @@ from lib.results import RESULTS, Record, read_record
 FPR = 0.05
 RULES = ("quantile", "alpha")
 NO_MARGINAL = ("DFX", "DBX", "BNN")     # these leave p(x) out: their "marginal" is printed, never interpreted
-BLANK_EPS_FILL = 0.1                    # published: an image that survives the grid counts as largest eps + 0.1
 
 
 def judged(victim, adversarial: Tensor, x: Tensor, y: Tensor, images: Sequence[int], purpose: str, thumbs: int = 0) -> dict:
@@ -130,9 +129,10 @@ def _grid(group: Pooled):
         return
     grid = [cell["eps"] for cell in cells]
     right = metrics.correct(group["predictions"], group["label"])
-    for cell, upto in zip(cells, metrics.survival(right)):
+    carried = group.settings["protocol"] == "strong"
+    for cell, upto in zip(cells, metrics.survival(right, carried)):
         yield cell | _share("accuracy_upto", upto)
-    smallest = metrics.min_eps(right, grid, grid[-1] + BLANK_EPS_FILL)
+    smallest = metrics.min_eps(right, grid, grid[-1] + metrics.EPS_FILL, carried)
     mean, low, high = metrics.mean_interval(smallest)
     common = {k: cells[0][k] for k in ("attack", "norm", "steps", "loss", "restarts", "draws")}
     yield common | {"metric": "min_eps", "value": mean, "low": low, "high": high, "n": len(smallest)}

@@ -56,16 +56,17 @@ def fitted(validation: Record, system: str, rejected: float, per_class: bool = F
     return outcome
 
 
-def reject_curve(clean: Record, attacked: Record, system: str) -> Curve:
-    """The exact reject curve of a system under one attack."""
+def reject_curve(clean: Record, attacked: Record, system: str, n: int | None = None) -> Curve:
+    """The exact reject curve of a system under one attack, on its first n images."""
     (read, score), (misread, attacked_score) = reading(clean, system), reading(attacked, system)
-    return curve(score, read == clean["label"], attacked_score, misread != attacked["label"])
+    return curve(score, read == clean["label"], attacked_score[:n], (misread != attacked["label"])[:n])
 
 
 def summarise(records: list[Record]) -> list[dict]:
     """accuracy (13) on natural test images and error (14) under each attack, at thresholds that reject 0, 1 and 5 % of
     validation images. Column detector names the share, and "per class" where each class has a threshold of its own. In
-    the worst case an image is lost if any attack on it succeeds (over the images that all attacks share).
+    the worst case an image is lost if any attack on it succeeds, at this radius or a smaller one, whose ball lies inside
+    (over the images that all attacks share).
     target_reached: of images pushed towards a random class, the share whose logit of it is as high as natural ones have
     (`reached`), on the attacked system."""
     rows, groups = [], defaultdict(list)
@@ -123,7 +124,7 @@ def _rows(natural: dict[str, Record], attacks: list[Record], system: str) -> lis
                 lost.setdefault(record.settings["eps"], []).append(~right & accepted)
             rows += [key | {"attack": "adam-pgd", "norm": "linf", "eps": eps, "loss": WORST, "protocol": "strong"}
                      | _share("error", np.any([one[:min(map(len, found))] for one in found], axis=0))
-                     for eps, found in lost.items()]
+                     for eps in lost for found in [[one for smaller in lost if smaller <= eps for one in lost[smaller]]]]
     return rows
 
 

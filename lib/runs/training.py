@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from lib import data
+from lib.locks import once
 from lib.models import MODELS, build
 from lib.profiles import PUBLISHED_TRAINING, Training
 from lib.profiles import profile as profile_of
@@ -46,19 +47,29 @@ def trained(name: str, profile: str, seed: int, device: torch.device, variant: s
 
     Weights must not be changed: the last model is kept and handed out again.
     """
-    path = checkpoint(name, profile, seed, variant, results)
-    if not path.exists():
-        record = Path(results or RESULTS) / profile / "training" / f"{unit_name(name, seed, variant)}.npz"
-        training(profile, seed, str(device), results, fresh=record.exists(), only=unit_name(name, seed, variant))
-    return _loaded(path, path.stat().st_mtime_ns, name, profile, seed, device)
+    path, unit = checkpoint(name, profile, seed, variant, results), unit_name(name, seed, variant)
+
+    def train() -> None:
+        record = Path(results or RESULTS) / profile / "training" / f"{unit}.npz"
+        training(profile, seed, str(device), results, fresh=record.exists(), only=unit)
+
+    once(path, train)
+    return _loaded(path, path.stat().st_mtime_ns, name, profile, seed, device, recipe_of(name, profile, variant))
+
+
+def recipe_of(name: str, profile: str, variant: str = "") -> Training:
+    """How a model is trained: as the profile says, or by variant "published" or "shortened"."""
+    settings = profile_of(profile)
+    return {"": settings.training_for(name), "published": PUBLISHED_TRAINING, "shortened": settings.shortened}[variant]
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: Path, _modified: int, name: str, profile: str, seed: int, device: torch.device):
+def _loaded(path: Path, _modified: int, name: str, profile: str, seed: int, device: torch.device, recipe: Training):
     dataset = dataset_of(profile)
     with torch.device("meta"):                      # shapes alone: no time is lost on initial weights
         model = build(name, dataset.shape, len(dataset.classes))
-    load_weights(path, model, {"model": name, "seed": seed, "profile": profile})
+    asked = {"updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule}
+    load_weights(path, model, {"model": name, "seed": seed, "profile": profile} | asked)
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
@@ -126,16 +137,11 @@ def training(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
     A unit is one model; with `only` also "<model>_published_seed<n>", the published 120,000 updates at any profile,
     and "<model>_shortened_seed<n>".
     """
-    settings = profile_of(profile)
-
-    def unit(name: str, recipe: Training, variant: str) -> units.Unit:
-        return units.Unit(unit_name(name, seed, variant),
-                          lambda device: _train(name, profile, seed, recipe, variant, results, device))
-
-    todo = [unit(name, settings.training_for(name), "") for name in MODELS]
-    for variant, recipe in (("published", PUBLISHED_TRAINING), ("shortened", settings.shortened)):
-        if only is not None and f"_{variant}_" in only:
-            todo += [unit(name, recipe, variant) for name in MODELS]
+    variants = ["", *(variant for variant in ("published", "shortened") if only is not None and f"_{variant}_" in only)]
+    todo = [units.Unit(unit_name(name, seed, variant),
+                       lambda device, job=(name, variant): _train(job[0], profile, seed, recipe_of(job[0], profile, job[1]),
+                                                                  job[1], results, device))
+            for variant in variants for name in MODELS]
     return units.ensure("training", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
 
 

@@ -35,6 +35,14 @@ class Bench:
         """The attacks at one radius, by their words, in the order of the plan."""
         return {words: record for (words, radius), record in self.attacks.items() if np.isclose(radius, eps)}
 
+    def within(self, eps: float) -> list[Record]:
+        """The attacks at one radius and at smaller ones, whose balls lie inside: what a worst case is taken over."""
+        return [record for (_, radius), record in self.attacks.items() if radius <= eps + 1e-9]
+
+    def shared(self, eps: float) -> int:
+        """How many images all attacks `within` a radius got: the first ones."""
+        return min((len(record["label"]) for record in self.within(eps)), default=0)
+
 
 def bench(system: str, profile: str, seed: int, results: Path | None = None) -> Bench:
     """What is stored of a system, which may be nothing."""
@@ -46,13 +54,14 @@ def bench(system: str, profile: str, seed: int, results: Path | None = None) -> 
 
 def curves(of: Bench, model: str, words, eps: float) -> dict[str, Curve]:
     """Exact reject curves of one of reject.SYSTEMS under the attacks of these words that are stored; WORST among them is
-    the worst case over every attack at this radius."""
+    the worst case over every attack in this ball, and then the others stand on the images of the worst case too."""
     there, found = of.at(eps) if of.ready else {}, {}
+    n = of.shared(eps) if WORST in words else None
     for name in words:
         if name in there:
-            found[name] = reject_curve(of.natural["clean"], there[name], model)
+            found[name] = reject_curve(of.natural["clean"], there[name], model, n)
         elif name == WORST and there:
-            found[name] = worst_curve(of.natural["clean"], list(there.values()), model)
+            found[name] = worst_curve(of.natural["clean"], of.within(eps), model)
     return found
 
 
@@ -96,7 +105,7 @@ def shared_error(of: Bench, model: str, words: str, eps: float, rejected: float,
     found = lost(of, model, words, eps, rejected, per_class)
     if found is None:
         return np.nan, np.nan, np.nan
-    found = found[:min(len(record["label"]) for record in of.at(eps).values())]
+    found = found[:of.shared(eps)]
     return (float(found.mean()), *wilson(found.mean(), len(found)))
 
 

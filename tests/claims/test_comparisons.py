@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lib import claims
-from tests.claims.rows import compare, evidence, row, store, write
+from tests.claims.rows import WHITE, compare, evidence, row, store, write
 
 
 @pytest.mark.parametrize("above, truth", [(0.8, True), (0.52, None), (0.2, False)])
@@ -91,3 +91,25 @@ def test_a_seed_that_only_one_model_of_a_side_has_is_left_out(tmp_path):
     rows += write(tmp_path, "GFZ", [low] * 2, seed=1)
     found = claims.judge(compare(mean=["model"], above={"model": ["GFZ", "GFY"]}), store(tmp_path, *rows))
     assert found.truth is True, found.why
+
+
+def test_a_pair_that_surely_refutes_decides_also_where_another_changes_with_the_seed(tmp_path):
+    right, wrong = np.ones((2, 60), bool), np.zeros((2, 60), bool)
+    rows = write(tmp_path, "GFZ", right) + write(tmp_path, "DFX", wrong) + write(tmp_path, "GFZ", wrong, seed=1)
+    rows += write(tmp_path, "DFX", right, seed=1)
+    turned = claims.judge(compare(), store(tmp_path, *rows))
+    assert turned.truth is None and "changes with the training seed" in turned.why
+    rows += write(tmp_path, "GBZ", wrong) + write(tmp_path, "DFZ", right)
+    found = claims.judge(compare(above={"model": ["GFZ", "GBZ"]}, below={"model": ["DFX", "DFZ"]}), store(tmp_path, *rows))
+    assert found.truth is False and "GBZ − DFZ" in found.why
+
+
+def test_a_mean_over_models_does_not_change_with_its_members():
+    rows = [row(v, metric="detect_kl", model=m, eps=e) for m, values in (("GBZ", (0.9, 0.9)), ("GFZ", (np.nan, 0.1)))
+            for e, v in zip((0.1, 0.2), values)]
+    test = {"kind": "compare", **WHITE, "metric": "detect_kl", "model": ["GBZ", "GFZ"], "mean": ["model"],
+            "above": {"eps": 0.1}, "below": {"eps": 0.2}}
+    found = claims.judge(test, evidence(*rows))
+    assert found.truth is None and found.ours.startswith("0.0 points")     # of GBZ alone, which did not change
+    assert claims.judge(test | {"model": ["GFZ"]}, evidence(*rows)).why == (
+        "waits for a successful attack that both sides share (whitebox: detect_kl)")

@@ -57,6 +57,23 @@ def test_all_is_false_if_one_part_is_and_open_if_one_is_open(one, other, truth):
     assert claims.judge({"kind": "all", "parts": parts}, evidence(*rows)).truth is truth
 
 
+@pytest.mark.parametrize("accuracy, there, truth", [(0.3, [0.1, 0.2], False), (0.3, [0.1], False), (0.9, [0.1], None)])
+def test_one_counterexample_refutes_a_claim_about_cells_of_which_some_are_missing(accuracy, there, truth):
+    rows = [row(accuracy, model="DFX", attack="fgsm", eps=eps) for eps in there]
+    test = bound(eps=[0.1, 0.2], above=0.5)
+    test.pop("below")
+    found = claims.judge(test, evidence(*rows))
+    assert found.truth is truth and (truth is False or "waits for the row" in found.why)
+
+
+@pytest.mark.parametrize("near, then, truth", [(0.1, 0.3, True), (0.1, 0.9, False), (0.9, 0.3, None), (0.9, 0.9, None), (None, 0.3, None)])
+def test_a_condition_that_is_not_met_leaves_a_claim_open_and_names_what_it_lacks(near, then, truth):
+    rows = [row(v, model=m, attack="fgsm", eps=0.2) for m, v in (("DFZ", near), ("DFX", then)) if v is not None]
+    test = {"kind": "given", "that": bound(model=["DFZ"]), "then": bound(), "lacks": "a better DFZ"}
+    found = claims.judge(test, evidence(*rows))
+    assert found.truth is truth and (found.needs == ("a better DFZ",)) == (truth is None)
+
+
 def test_waits_and_eye_are_open_and_say_for_what():
     assert claims.judge({"kind": "waits", "for": "the moon"}, evidence(row(1.0))).why == "waits for the moon"
     assert "readers could decide" in claims.judge({"kind": "eye", "could_decide": "readers"}, evidence(row(1.0))).why
@@ -77,7 +94,8 @@ def test_a_difference_of_two_intervals_is_wider_than_either_and_narrower_than_th
 @pytest.mark.parametrize("broken", [
     {"kind": "guess"}, {"kind": "bound", "experiment": "x", "metric": "y"}, {"kind": "waits"}, compare(epsilon=0.1),
     {"kind": "compare", "experiment": "x", "metric": "y", "above": {"modle": "GFZ"}, "below": {"model": "DFX"}},
-    trend(direction="sideways"), {"kind": "all", "parts": [{"kind": "guess"}]}])
+    trend(direction="sideways"), {"kind": "all", "parts": [{"kind": "guess"}]},
+    {"kind": "given", "that": {"kind": "guess"}, "then": bound(), "lacks": "x"}, {"kind": "given", "that": bound(), "then": bound()}])
 def test_a_predicate_that_cannot_be_judged_is_refused(broken):
     with pytest.raises(ValueError, match="predicate"):
         claims.check(broken)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lib.results import Record, write_record
-from lib.runs import reject, views
+from lib.runs import reject, rivals, views
 
 LABEL = np.array([0, 1, 2, 0, 1, 2])
 
@@ -51,6 +51,26 @@ def test_the_worst_case_is_never_below_one_of_its_attacks_on_the_same_images(ben
     alone = reject.reject_curve(CLEAN, SECOND, "GAT-generative")
     for threshold, error in zip(alone.threshold, alone.error):
         assert worst.error[np.flatnonzero(worst.threshold <= threshold)[-1]] >= error
+
+
+def test_a_worst_case_holds_what_was_found_in_smaller_balls_and_its_parts_stand_on_the_same_images(bench):
+    wider = record([0, 1, 2, 0, 1, 1], [9, 9, 9, 9, 9, 9], eps=0.4)                # deceived in image 5 alone
+    bench.attacks["detectors (9)", 0.4] = wider
+    assert bench.shared(0.4) == 4 and bench.shared(0.3) == 4
+    found = views.curves(bench, "GAT-generative", ["detectors (9)", reject.WORST], 0.4)
+    assert found[reject.WORST].error[0] == 0.75 and found["detectors (9)"].error[0] == 0      # image 5 is not shared
+    assert views.curves(bench, "GAT-generative", ["detectors (9)"], 0.4)["detectors (9)"].error[0] == pytest.approx(1 / 6)
+
+
+def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
+    found = rivals.at_equal_accuracy(bench, 0.3)
+    assert found.accuracy.iloc[0] == 1 and found.n.tolist() == [4] * len(found)            # Madry's network reads all
+    line = found.iloc[0]        # the detectors read 5 of 6 at most, all of which they accept from a score of 5 on
+    assert line["GAT-generative"] == 0.5 and line["Madry"] == 0 and line["more GAT-generative"] == 0.5
+    assert line["low GAT-generative"] < 0.5 < line["high GAT-generative"]
+    assert rivals.at_equal_accuracy(bench, 0.3, single=True).n.tolist() == [6] * len(found)
+    assert "generative not surely more or less (+50.0 points" in rivals.in_words(found)
+    assert rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3).empty
 
 
 def test_records_of_different_images_have_no_worst_case():

@@ -1,0 +1,52 @@
+"""The two systems of detectors beside Madry's network where all three are right on equally many natural images."""
+
+import numpy as np
+import pandas as pd
+
+from lib import tables
+from lib.metrics import paired_difference
+from lib.results import Record
+from lib.runs.reject import REJECTED, SYSTEMS, fitted, reading
+from lib.runs.views import Bench, hardest
+
+
+def at_equal_accuracy(of: Bench, eps: float, single: bool = False) -> pd.DataFrame:
+    """Errors of the systems in the worst case, each at the threshold that leaves as many natural test images read right
+    and accepted as Madry's network has without one, and where it refuses 1 % and 5 %.
+
+    single: over the attacks alone that got as many images as the most, so on more images. Columns: accuracy; a column a
+    system; for both systems of detectors how much more they err than Madry's network, paired, with low and high; n.
+    """
+    attacked, lines = of.within(eps) if of.ready else [], []
+    most = max((len(record["label"]) for record in attacked), default=0)
+    attacked = [record for record in attacked if len(record["label"]) == most] if single else attacked
+    tops = {model: hardest(attacked, model) for model in SYSTEMS} if attacked else {}
+    for rejected in REJECTED if attacked else ():
+        right, accepted = fitted(of.natural["validation"], "Madry", rejected)(of.natural["clean"])
+        line = {"accuracy": float((right & accepted).mean())}
+        wrong = {model: top >= _threshold(of.natural["clean"], model, line["accuracy"]) for model, top in tops.items()}
+        line |= {model: found.mean() for model, found in wrong.items()} | {"n": len(wrong["Madry"])}
+        for model in SYSTEMS[:2]:
+            line |= dict(zip((f"more {model}", f"low {model}", f"high {model}"), paired_difference(wrong[model], wrong["Madry"])))
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def _threshold(clean: Record, model: str, accuracy: float) -> float:
+    """The largest score at which a system still reads and accepts this share of natural images (all it can, if less)."""
+    read, score = reading(clean, model)
+    kept = np.sort(score[read == clean["label"]])[::-1]
+    return float(kept[min(round(accuracy * len(read)), len(kept)) - 1])
+
+
+def in_words(found: pd.DataFrame) -> str:
+    """What `at_equal_accuracy` says: which system errs surely more or less than Madry's network, at each accuracy."""
+    said = []
+    for line in found.to_dict("records"):
+        parts = []
+        for model in SYSTEMS[:2]:
+            more, low, high = (100 * line[f"{part} {model}"] for part in ("more", "low", "high"))
+            word = "surely more" if low > 0 else "surely less" if high < 0 else "not surely more or less"
+            parts.append(f"{model.removeprefix('GAT-')} {word} ({more:+.1f} points, {low:+.1f} to {high:+.1f})".replace("-", "−"))
+        said.append(f"at an accuracy of {tables.percent(line['accuracy'])} {' and '.join(parts)}")
+    return "; ".join(said) or tables.MISSING
