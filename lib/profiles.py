@@ -157,7 +157,8 @@ class DetectorProfile:
     radii. In L2 they keep the published length: Adam's rate is a pixel's, so that all pixels together cross the ball in
     one to two steps, and detectors trained with steps of 2/12 of the radius withstood those and fell to short ones.
     candidates: how many checkpoints, evenly spaced over the last half of the training, are compared on
-    `validation_images` negatives under `validation_steps` steps. classifier, robust: of f and of the Madry network.
+    `validation_images` negatives under `validation_steps` steps. classifier, robust: of f and of the Madry network, whose
+    attack is robust_inner and grows over the first robust_ramp updates (published: from the first at full size).
     systems: which detectors are trained, by class.
     """
 
@@ -170,7 +171,8 @@ class DetectorProfile:
     validation_steps: int
     classifier: Training
     robust: Training
-    robust_steps: int
+    robust_inner: Inner
+    robust_ramp: int
     systems: Mapping[str, tuple[int, ...]]
     auc_images: Mapping[str, int]       # negatives: main test, balls of other systems, long test, others
     attacked_images: Mapping[str, int]  # first test images that systems are attacked on, by family; images of no class
@@ -193,21 +195,23 @@ DETECTORS = {
     "smoke": DetectorProfile(
         Training(2, batch=100, rate=1e-3, schedule="one-cycle"), negatives=8, steps=2, span=2.0, candidates=2,
         validation_images=20, validation_steps=2, classifier=Training(20, batch=64, rate=1e-3, schedule="one-cycle"),
-        robust=Training(4, batch=32, rate=1e-3, schedule="one-cycle"), robust_steps=2, systems={"linf0.3": ALL_TEN},
+        robust=Training(4, batch=32, rate=1e-3, schedule="one-cycle"), robust_inner=Inner("linf", 0.3, 2, 0.3),
+        robust_ramp=1, systems={"linf0.3": ALL_TEN},
         auc_images=dict.fromkeys(("main", "balls", "long", "others"), 8),
         attacked_images=dict.fromkeys(("single", "aligned", "distortion", "untargeted", "strangers"), 4), attack_steps=2, held_out=150),
     "laptop": DetectorProfile(      # an epoch is 156 updates: 12 epochs of 12 steps instead of 100 of 100
         Training(12 * 156, batch=320, rate=1e-3, schedule="one-cycle"), negatives=32, steps=12, span=2.0, candidates=3,
         validation_images=400, validation_steps=50,
         classifier=Training(9_375, batch=32, rate=5e-4, schedule="one-cycle"),
-        robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_steps=10,
+        robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_inner=Inner("linf", 0.3, 10, 0.075), robust_ramp=1_800,
         systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN},
         auc_images={"main": 500, "balls": 400, "long": 100, "others": 100},
         attacked_images={"single": 500, "aligned": 100, "distortion": 30, "untargeted": 10, "strangers": 1_000}),
     "paper": DetectorProfile(
         Training(100 * 156, batch=320, rate=5e-4), negatives=32, steps=None, span=0.0, candidates=20,
         validation_images=10_000, validation_steps=200, classifier=Training(18_750, batch=32, rate=5e-4),
-        robust=Training(100_000, batch=50, rate=1e-4), robust_steps=40, systems=dict.fromkeys(SYSTEMS, ALL_TEN),
+        robust=Training(100_000, batch=50, rate=1e-4, dtype="float32"), robust_inner=Inner("linf", 0.3, 40, 0.01), robust_ramp=0,
+        systems=dict.fromkeys(SYSTEMS, ALL_TEN),
         auc_images=dict.fromkeys(("main", "balls", "long", "others"), 10_000),
         attacked_images={"single": 10_000, "aligned": 1_000, "distortion": 10_000, "untargeted": 1_000, "strangers": 10_000}),
 }

@@ -36,15 +36,12 @@ def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str])
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and header of a file of ours. Raises ValueError naming it where it is damaged, or is no such file.
 
-    Weights of before there were sums in the header have theirs in crc32.txt beside them.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
         tensors = load_file(path)
-        listed = path.with_name("crc32.txt")
-        known = dict(line.split()[::-1] for line in listed.read_text().splitlines()) if listed.exists() else {}
-        wanted = header.pop("crc32", known.get(path.name))
+        wanted = header.pop("crc32", _listed(path).get(path.name))
         if wanted is not None and checksum(tensors, header) != wanted:
             raise ValueError(f"checksum {checksum(tensors, header)} instead of {wanted}")
     except (SafetensorError, ValueError, UnicodeDecodeError) as error:
@@ -93,6 +90,18 @@ def settings_of(path: Path) -> dict:
         return {}
     with safe_open(path, framework="pt") as file:
         return json.loads((file.metadata() or {}).get("settings", "{}"))
+
+
+def fingerprint(path: Path) -> str:
+    """The checksum that saved weights state of themselves, "" for weights of before there were any."""
+    with safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get("crc32", _listed(path).get(Path(path).name, ""))
+
+
+def _listed(path: Path) -> dict[str, str]:
+    """Checksums by file name, of weights of before they had theirs in the header: crc32.txt beside them."""
+    listed = Path(path).with_name("crc32.txt")
+    return dict(line.split()[::-1] for line in listed.read_text().splitlines()) if listed.exists() else {}
 
 
 def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, save_every: int | None = None,

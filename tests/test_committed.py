@@ -14,6 +14,7 @@ from lib.results import ROOT, read_record, read_rows, rows_from, select
 from lib.runs import auc, density, heads, reject, strangers, training
 from lib.runs.outcomes import pooled, summariser
 from lib.runs.precision import compared
+from lib.train import fingerprint
 
 RESULTS = ROOT / "data" / "results"                 # not $BOOK_RESULTS: what is committed
 ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples")
@@ -42,6 +43,14 @@ def test_the_committed_weights_are_whole_and_say_what_they_are(model):
     assert all(settings[name] == getattr(recipe, name) for name in ("updates", "batch", "rate", "schedule"))
     if (trained := RESULTS / f"laptop/training/{model}_seed0.npz").exists():
         assert read_record(trained).settings["updates"] == recipe.updates
+
+
+@pytest.mark.parametrize("experiment", ATTACKED)
+def test_every_record_of_a_model_was_made_with_its_committed_weights(experiment):
+    for path in sorted((RESULTS / "laptop" / experiment).glob("*_seed0*.npz")):
+        settings = read_record(path).settings
+        if settings["model"] in MODELS and "shortened" not in settings.get("variant", "") and experiment != "schedule":
+            assert settings["weights"] == fingerprint(training.checkpoint(settings["model"], "laptop", 0)), path.name
 
 
 def test_every_record_says_from_which_code_and_data_it_comes():

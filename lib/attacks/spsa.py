@@ -6,22 +6,23 @@ from lib.attacks.gradient import adam_pgd
 from lib.attacks.inputs import Images, LossFn, Number, check_count, check_size
 from lib.attacks.norms import Ball, Generators, Linf
 
-SAMPLES, DELTA, RATE = 128, 0.01, 0.01                   # CleverHans, and Li et al. (2019) with it
+SAMPLES, DELTA, RATE = 64, 0.01, 0.01                    # CleverHans: 128 values a step; Li et al. (2019) with it
 
 
 def spsa(loss_fn: LossFn, x: Images, ball: Ball, *, steps: int, generator: Generators, samples: int = SAMPLES,
-         delta: Number = DELTA, step_size: Number = RATE) -> Images:
-    """Adam's steps inside a ball from x itself, along gradients estimated from values of the loss alone.
+         delta: Number = DELTA, step_size: Number = RATE, start: Images | Number = 0.0) -> Images:
+    """Adam's steps inside a ball, along gradients estimated from values of the loss alone.
 
     steps: gradient estimates. samples: pairs of values in each. delta: distance at which the loss is looked at, pixels
     in [0, 1]; those points may lie outside the box. step_size: Adam's rate. generator: of the directions.
+    start: added to x (published: uniform in the ball, `ball.random_start`).
     Costs 2 * samples calls of loss_fn a step, and no memory beyond one call's. Against a randomised classifier the two
     values of a pair should see the same noise, or its differences drown the slope (as they did in the published runs);
     `averaged` losses narrow them. Uesato et al. recommend the margin as loss.
     Raises as `pgd`, and TypeError or ValueError for samples or delta that are not positive.
     """
     return adam_pgd(estimated(loss_fn, samples=samples, delta=delta, generator=generator), x, ball, steps=steps,
-                    step_size=step_size)
+                    step_size=step_size, start=start)
 
 
 def estimated(loss_fn: LossFn, *, samples: int, delta: Number, generator: Generators) -> LossFn:

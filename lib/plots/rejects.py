@@ -14,6 +14,9 @@ from lib.plots.palette import FAINT, GROUND, INK, NAMES, Plate, blank, look, sty
 WORST = "worst of all"
 SHADES = ("#1d6fb8", "#e58a1f", "#2f8f5b", "#7d1d3f", "#35a3b8", "#8a6d3b", "#6a51a3", "#c4412f")
 STYLES = ("-", "--", ":", "-.")
+LOSSES = ("classifier (8)", "detectors (9)", "detectors, cross-entropy", "detectors, margin", "combined (11)", "Madry (8)",
+          "switching (12)", "aligned")                                     # one colour a loss, on every page
+WAYS = {", best iterate": "--", ", steps of 0.1": ":", ", as coded": "-.", ", generative": "--", ", Madry": ":"}
 
 
 @styled
@@ -21,16 +24,15 @@ def reject_curves(panels: dict, published: dict | None = None, y: str = "accepte
                   reach: float | None = None) -> Figure:
     """Reject curves, one panel each, sharing their axes and one legend.
 
-    panels: title -> {label: Curve}, a curve of `lib.detectors.one_vs_rest` (fields accepted, accuracy and error); labels
-    keep their colour over all panels, and the worst case is black. y: "accepted" or "accuracy", drawn from `bottom` up
+    panels: title -> {label: Curve}, a curve of `lib.detectors.one_vs_rest` (fields accepted, accuracy and error); a loss
+    has one colour everywhere, and the worst case is black. y: "accepted" or "accuracy", drawn from `bottom` up
     over the error, which runs to `reach` (default: to the largest that is drawn). published: title -> {label:
     (error, accuracy)}, drawn as rings.
     """
     labels = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     if not labels:
         return blank("no rows yet for these attacks")
-    paint = {name: (SHADES[i % len(SHADES)], STYLES[i % len(STYLES)]) for i, name in enumerate(n for n in labels if n != WORST)}
-    paint[WORST] = (INK, "-")
+    paint = {name: painted(name) for name in labels}
     lines = -(-len(labels) // 3)
     figure = Plate(figsize=(6.4, 3.1 + 0.24 * lines), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
@@ -51,6 +53,13 @@ def reject_curves(panels: dict, published: dict | None = None, y: str = "accepte
     figure.legend(handles=[Line2D([], [], color=paint[name][0], linestyle=paint[name][1], linewidth=2.2, label=name)
                            for name in labels], loc="outside lower center", ncols=3 if len(labels) > 4 else 2, fontsize=9.5)
     return figure
+
+
+def painted(name: str) -> tuple[str, str]:
+    """Colour and line of an attack by its words: a colour a loss, a line for the way it is run."""
+    loss = next((i for i, known in enumerate(LOSSES) if name.startswith(known)), None)
+    way = next((line for words, line in WAYS.items() if name.endswith(words)), "-")
+    return (INK if loss is None else SHADES[loss], way)
 
 
 def rings(axis, points: dict) -> None:

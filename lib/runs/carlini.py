@@ -30,7 +30,8 @@ def compute(model: str, seed: int, first: int, last: int, profile: str, results:
               "loss": "margin", "restarts": 1, "draws": 1} for c in victim.profile.constants]
     return arrays, {"experiment": "carlini", "dataset": dataset.name, "model": model, "attack": "cw", "seed": seed,
                     "protocol": "published", "attack_seed": seed, "profile": profile, "cells": cells,
-                    "dtype": victim.profile.dtype, "data": dataset.source}
+                    "dtype": victim.profile.dtype, "data": dataset.source,
+                    "weights": victim.weights}
 
 
 def carlini(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,

@@ -37,7 +37,8 @@ def compute(model: str, seed: int, profile: str, results: Path | None, device: t
                "train_log_joint": train.astype(np.float32)}
     return arrays, {"experiment": "clean", "dataset": dataset.name, "model": model, "attack": "clean", "seed": seed,
                     "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",
-                    "cells": [{"attack": "clean"}], "data": dataset.source}
+                    "cells": [{"attack": "clean"}], "data": dataset.source,
+                    "weights": victim.weights}
 
 
 def clean(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,

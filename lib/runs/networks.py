@@ -11,31 +11,37 @@ from lib import data
 from lib.attacks import Linf, cross_entropy, pgd
 from lib.locks import once
 from lib.models import CNN, Noise
-from lib.profiles import Training
+from lib.profiles import Inner, Training
 from lib.profiles import profile as profile_of
 from lib.runs.training import checkpoint
 from lib.train import fit, initial_weights, load_weights, save_weights
 
 TRAINING = Training(updates=1200, batch=100, rate=2e-3, schedule="one-cycle")
-TRAINING_EPS, TRAINING_STEPS = 0.1, 7        # trained at 0.3 or 0.4 they hide their gradients, and test no attack
+RAMP = 0.3                                   # of the training, over which the radius grows
+INNER = Inner("linf", 0.1, 7, 2.5 * 0.1 / 7)            # trained at 0.3 or 0.4 they hide their gradients, and test no attack
 
 
 class OnAttacked(nn.Module):
     """A network whose training objective is log p(y | x') at a PGD image x' of the current weights (Madry et al. 2018).
 
-    The radius grows from 0 to its full size over the first 30 % of the training: else the network stays constant.
+    inner: the attack, in l-infinity, from a uniform start in the ball. ramp: over how many updates radius and step grow
+    from 0 to their full size; a short training at a high rate stays constant without. 0 is as published: full size from
+    the first update on, and the start cut to the pixel box.
     """
 
-    def __init__(self, net: nn.Module, eps: float, steps: int, updates: int):
+    def __init__(self, net: nn.Module, inner: Inner, ramp: float):
         super().__init__()
-        self.net, self.eps, self.steps, self.updates = net, eps, steps, updates
+        self.net, self.inner, self.ramp = net, inner, ramp
 
     def objective(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
         """In nats, (batch). noise: keyed by the update."""
-        eps = self.eps * min(1.0, (noise.step + 1) / (0.3 * self.updates))
+        grown = min(1.0, (noise.step + 1) / self.ramp) if self.ramp else 1.0
+        eps = self.inner.eps * grown
         start = eps * (2 * noise.uniform(*x.shape[1:]).to(x) - 1)
-        x_adv = pgd(cross_entropy(self.net, y), x, Linf(eps), steps=self.steps, step_size=2.5 * eps / self.steps,
-                    start=start)
+        if not self.ramp:
+            start = (x + start).clamp(0, 1) - x
+        x_adv = pgd(cross_entropy(self.net, y), x, Linf(eps), steps=self.inner.steps,
+                    step_size=self.inner.step_size * grown, start=start)
         return -F.cross_entropy(self.net(x_adv), y, reduction="none")
 
 
@@ -49,10 +55,10 @@ def network(kind: str, profile: str, seed: int, device: torch.device, results: P
         net = CNN(dataset.shape, len(dataset.classes)).to(device)
 
     def train() -> None:
-        taught = net if kind == "plain" else OnAttacked(net, TRAINING_EPS, TRAINING_STEPS, recipe.updates)
+        taught = net if kind == "plain" else OnAttacked(net, INNER, RAMP * recipe.updates)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {kind} CNN")
         save_weights(path, net, settings | {"dataset": dataset.name, "batch": recipe.batch,
-                                            "eps": TRAINING_EPS if kind == "robust" else 0.0})
+                                            "eps": INNER.eps if kind == "robust" else 0.0})
         path.with_suffix(".state").unlink(missing_ok=True)
 
     once(path, train)

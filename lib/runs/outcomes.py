@@ -52,6 +52,10 @@ class Pooled:
         if other := [r.path.name for r in records if r.settings["cells"] != settings["cells"]]:
             raise ValueError(f"records {', '.join(other)} hold other attacks than {records[0].path.name}; delete the older "
                              "ones, which are then computed anew")
+        known = {r.settings["weights"]: r.path.name for r in records if r.settings.get("weights")}
+        if len(known) > 1:
+            raise ValueError(f"records {', '.join(known.values())} were made with different weights; delete the older ones, "
+                             "which are then computed anew")
         settings["seconds"] = round(sum(r.settings["seconds"] for r in records), 1)
         for name in ("commit", "device", "torch"):
             settings[name] = "+".join(dict.fromkeys(r.settings[name] for r in records))

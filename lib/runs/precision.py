@@ -30,7 +30,8 @@ def compute(model: str, seed: int, profile: str, results: Path | None, device: t
     arrays = outcomes.judged(victim, torch.cat(found)[None], x, y, images, "judge/pgd")
     return arrays, {"experiment": "precision", "dataset": dataset.name, "model": model, "variant": "float32 gradients",
                     "attack": "pgd", "protocol": "published", "seed": seed, "attack_seed": seed, "profile": profile,
-                    "cells": [cell], "dtype": "float32", "data": dataset.source}
+                    "cells": [cell], "dtype": "float32", "data": dataset.source,
+                    "weights": victim.weights}
 
 
 def precision(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,

@@ -122,7 +122,7 @@ def on_fixed(model: str, first: int, last: int, profile: str, seed: int, results
     found[AS_MANY] = our_strong(net, x, y, eps, images, steps, as_many)
     cells = [{"attack": "clean"}, _ours(eps, steps, restarts), _autoattack(eps, steps, parts, targets),
              _ours(eps, steps, as_many) | {"variant": AS_MANY}]
-    settings = _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype}
+    settings = _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype, "weights": victim.weights}
     return _arrays(FixedNoise(victim, "float32"), found.values(), x, y, images), settings
 
 

@@ -34,7 +34,8 @@ def compute(model: str, seed: int, profile: str, results: Path | None, device: t
               "log_joint": np.stack([found[-1] for found in logits]).astype(np.float32)}
     return arrays, {"experiment": "samples", "dataset": dataset.name, "model": model, "attack": "clean", "seed": seed,
                     "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",
-                    "cells": [{"attack": "clean", "variant": f"K={k}"} for k in counts], "data": dataset.source}
+                    "cells": [{"attack": "clean", "variant": f"K={k}"} for k in counts], "data": dataset.source,
+                    "weights": victim.weights}
 
 
 def samples(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,

@@ -36,7 +36,7 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
     def train() -> None:
         with initial_weights(seed):
             net = ConvNet(len(dataset.classes), dataset.shape, "glorot" if name == "f" else "madry").to(device)
-        taught = net if name == "f" else OnAttacked(net, 0.3, settings.robust_steps, recipe.updates)
+        taught = net if name == "f" else OnAttacked(net, settings.robust_inner, settings.robust_ramp)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
         save_weights(path, net, expected | {"dataset": dataset.name, "batch": recipe.batch,
                                             "rate": recipe.rate, "schedule": recipe.schedule})

@@ -77,7 +77,7 @@ def _carlini(s: dict, first: int, last: int, results: Path | None, device: torch
 CHECKS = {                      # another experiment joins by one entry
     "clean": Check(_clean, NOT_ATTACKED),
     "samples": Check(lambda s, first, last, results, device: samples.compute(
-        s["model"], s["seed"], s["profile"], results, device, first, last, s.get("weights", ""))[0], NOT_ATTACKED),
+        s["model"], s["seed"], s["profile"], results, device, first, last)[0], NOT_ATTACKED),
     "whitebox": Check(_whitebox),
     "strong": Check(_whitebox),
     "carlini": Check(_carlini),
@@ -112,7 +112,7 @@ def drawn(profile: str, seed: int, count: int, *, results: Path | None = None, l
         for path in sorted((Path(results or RESULTS) / profile / experiment).glob("*.npz")):
             record = read_record(path)
             s = record.settings
-            if keep(s) and checkpoint(s["model"], profile, s["seed"], s.get("weights", ""), results).exists():
+            if keep(s) and checkpoint(s["model"], profile, s["seed"], "", results).exists():
                 choices = [choice for choice in _choices(record) if choice.seconds < limit]
                 if choices:
                     found.setdefault(experiment, []).append(choices)

@@ -13,7 +13,8 @@ from lib import data
 from lib.models import Noise, stream
 from lib.profiles import Profile
 from lib.profiles import profile as profile_of
-from lib.runs.training import dataset_of, trained
+from lib.runs.training import checkpoint, dataset_of, trained
+from lib.train import fingerprint
 
 LogitsFn = Callable[[Tensor], Tensor]
 CALLS = 2**20       # more calls than one asking ever makes: the draws of the next asking begin there
@@ -21,16 +22,18 @@ CALLS = 2**20       # more calls than one asking ever makes: the draws of the ne
 
 @dataclass(frozen=True)
 class Victim:
-    """A model of one profile and training seed, on one device."""
+    """A model of one profile and training seed, on one device. weights: the checksum of the file they came from."""
 
     model: torch.nn.Module
     profile: Profile
     seed: int
     device: torch.device
+    weights: str = ""
 
     @classmethod
     def load(cls, name: str, profile: str, seed: int, device: torch.device, results: Path | None = None) -> "Victim":
-        return cls(trained(name, profile, seed, device, results=results), profile_of(profile), seed, device)
+        model = trained(name, profile, seed, device, results=results)
+        return cls(model, profile_of(profile), seed, device, fingerprint(checkpoint(name, profile, seed, "", results)))
 
     @property
     def batch(self) -> int:

@@ -83,7 +83,7 @@ def compute(model: str, attack: str, seed: int, first: int, last: int, profile: 
         arrays["zero_gradient"] = np.concatenate(zero)
     return arrays, {"experiment": "strong" if attack == "strong" else "whitebox", "dataset": dataset.name, "model": model,
                     "attack": attack, "protocol": protocol, "seed": seed, "attack_seed": seed, "profile": profile,
-                    "cells": settings, "dtype": dtype, "data": dataset.source}
+                    "cells": settings, "dtype": dtype, "data": dataset.source, "weights": victim.weights}
 
 
 def _units(attacks, profile: str, seed: int, results: Path | None) -> list[units.Unit]:

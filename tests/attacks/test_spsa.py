@@ -63,3 +63,16 @@ def test_a_batch_and_its_images_alone_agree():
 def test_an_estimate_from_nothing_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         estimated(line, **({"samples": 1, "delta": 0.01, "generator": generator()} | wrong))
+
+
+def test_a_step_takes_128_values_as_published_and_may_start_anywhere_in_the_ball():
+    calls, x = [], grey()
+
+    def loss(moved):
+        calls.append(moved)
+        return moved.sum((1, 2, 3))
+
+    start = Linf(0.1).random_start(x, generator())
+    spsa(loss, x, Linf(0.1), steps=1, generator=generator(), start=start)
+    assert len(calls) == 128
+    torch.testing.assert_close((calls[0] + calls[1]) / 2, (x + start).clamp(0, 1))

@@ -1,6 +1,7 @@
 """Detectors are trained by equation 5, each as if it were alone, and the best checkpoint is kept."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from safetensors import safe_open
 
 from lib.metrics import auc, auc_interval
 from lib.models import ConvNet, Heads, Noise
-from lib.profiles import DETECTORS, SYSTEMS, Inner
-from lib.results import read_record
+from lib.profiles import DETECTORS, SYSTEMS, Inner, Training
+from lib.results import read_record, select
 from lib.runs import heads as runs
 from lib.runs.training import checkpoint
 
@@ -96,6 +97,40 @@ def test_unknown_systems_and_norms_are_refused_with_the_choices():
 def test_the_paper_profile_trains_as_published():
     assert {name: DETECTORS["paper"].inner(name) for name in SYSTEMS} == SYSTEMS
     assert (DETECTORS["paper"].training.rate, DETECTORS["paper"].training.schedule) == (5e-4, "constant")
+    assert (DETECTORS["paper"].robust_inner, DETECTORS["paper"].robust_ramp) == (Inner("linf", 0.3, 40, 0.01), 0)
+    assert DETECTORS["paper"].robust == Training(100_000, batch=50, rate=1e-4, dtype="float32")
+
+
+def test_a_detector_that_is_stopped_while_it_is_validated_goes_on_where_it_was(tmp_path, monkeypatch):
+    unit, real, calls = "GAT_linf0.3_classes3_seed0", runs.validation_auc, []
+
+    def stopped(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(runs, "validation_auc", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        runs.heads("smoke", 0, "cpu", tmp_path / "cut", only=unit)
+    cut = runs.heads("smoke", 0, "cpu", tmp_path / "cut", only=unit)
+    whole = runs.heads("smoke", 0, "cpu", tmp_path / "whole", only=unit)
+    assert select(cut, metric="validation_auc").value.tolist() == select(whole, metric="validation_auc").value.tolist()
+    records = [read_record(tmp_path / name / f"smoke/heads/{unit}.npz") for name in ("cut", "whole")]
+    assert np.array_equal(records[0]["objective"], records[1]["objective"]) and records[0]["objective"].any()
+
+
+def test_a_candidate_that_was_lost_is_asked_for_by_name(tmp_path, monkeypatch):
+    unit = "GAT_linf0.3_classes3_seed0"
+    longer = replace(DETECTORS["smoke"], training=replace(DETECTORS["smoke"].training, updates=4), candidates=3)
+    monkeypatch.setitem(DETECTORS, "smoke", longer)                        # candidates after 2, 3 and 4 updates
+    monkeypatch.setattr(runs, "choose", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        runs.heads("smoke", 0, "cpu", tmp_path, only=unit)
+    first, *_ = sorted((tmp_path / "smoke/checkpoints").glob("*.partial"))
+    first.unlink()
+    with pytest.raises(ValueError, match=f"whose weights {first.name} are gone; delete"):
+        runs.heads("smoke", 0, "cpu", tmp_path, only=unit)
 
 
 def test_a_short_training_spans_the_ball_and_keeps_the_step_of_a_pixel_in_l2():

@@ -1,5 +1,6 @@
 """Images for the pages, and how pages come by rows."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,3 +57,11 @@ def test_other_profiles_and_fresh_do_the_work(tmp_path):
 
 def test_a_spot_check_without_weights_says_so(tmp_path):
     assert "no weights" in reading.spot_check(["GFZ"], "smoke", 0, "cpu", results=tmp_path)
+
+
+def test_a_frame_marks_what_the_vote_of_the_draws_misreads(monkeypatch):
+    seen = np.array([[[3] * 10, [4] * 6 + [1] * 4, [1] * 6 + [4] * 4]])              # of images of a 3, a 1 and a 1
+    stored = ([{"variant": "c=10"}], np.zeros((1, 3, 28, 28), np.uint8), None, seen)
+    monkeypatch.setattr(pictures, "thumbnails", lambda *_: stored)
+    found = pictures.ambiguous(["GFZ"], torch.zeros(3, 1, 28, 28), torch.tensor([3, 1, 1]), "laptop", 0)
+    assert found["captions"][1] == ["3", "4", "1"] and found["flagged"][1] == [False, True, False]
