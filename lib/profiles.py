@@ -120,7 +120,7 @@ PROFILES = {
                 "pgd": {"decoder": 50, "BNN": 100, "other": 200},
                 "mim": {"decoder": 30, "BNN": 50, "other": 200},
                 "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 50},
-                "strong": {"decoder": 10, "BNN": 20, "other": 50},
+                "strong": {"GFZ": 20, "GBZ": 20, "decoder": 10, "BNN": 20, "other": 50},
                 "referee": {"decoder": 30, "other": 400}}),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
