@@ -26,15 +26,19 @@ def on_test(victim: Victim, images: list[int], x: torch.Tensor, y: torch.Tensor,
                      "test_log_joint": victim.predict(x, images, "clean/test")[0].astype(np.float32)}
 
 
+def on_train(victim: Victim, profile: str) -> dict[str, np.ndarray]:
+    """One prediction of the training images on which detectors are fitted."""
+    train, chosen = dataset_of(profile).train, fit_images(profile)
+    scores = victim.predict(train.images(chosen.tolist()), chosen.tolist(), "clean/train")[0]
+    return {"train_index": chosen.astype(np.int32), "train_label": train.y[chosen].numpy().astype(np.int8),
+            "train_log_joint": scores.astype(np.float32)}
+
+
 def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
     """The record of one model: a prediction of every test and training image, repeated draws on the first test images."""
     victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, 0, victim.profile.test_images)
-    chosen = fit_images(profile)
-    train = victim.predict(dataset.train.images(chosen.tolist()), chosen.tolist(), "clean/train")[0]
-    arrays = on_test(victim, images, x, y, victim.profile.judged_images)
-    arrays |= {"train_index": chosen.astype(np.int32), "train_label": dataset.train.y[chosen].numpy().astype(np.int8),
-               "train_log_joint": train.astype(np.float32)}
+    arrays = on_test(victim, images, x, y, victim.profile.judged_images) | on_train(victim, profile)
     return arrays, {"experiment": "clean", "dataset": dataset.name, "model": model, "attack": "clean", "seed": seed,
                     "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",
                     "cells": [{"attack": "clean"}], "data": dataset.source,

@@ -3,6 +3,7 @@
 Nothing is attacked or predicted here: every function takes records (pooled by `lib.runs.outcomes`) and returns a frame.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -147,8 +148,16 @@ def trainings_in_words(profile: str) -> str:
     return _listed(found)
 
 
+def resting_on_shorter(ledger: pd.DataFrame, profile: str) -> str:
+    """The claims that fail by a cell of a model that had fewer updates than published: "fig3e (GBY)", or "none"."""
+    short = [model for model in MODELS if profile_of(profile).training_for(model).updates < PUBLISHED_TRAINING.updates]
+    found = {line["id"]: [model for model in short if re.search(rf"\b{model}\b", line["why"])]
+             for line in ledger[ledger.verdict == "fails"].to_dict("records")}
+    return _listed([f"{claim} ({', '.join(models)})" for claim, models in found.items() if models]) or "none"
+
+
 def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def by_training_in_words(profile: str, seed: int, eps: str = "0.3") -> str:

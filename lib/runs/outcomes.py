@@ -80,25 +80,29 @@ def clean_path(model: str, profile: str, seed: int, results: Path | None = None)
     return Path(results or RESULTS) / profile / "clean" / f"{model}_clean_seed{seed}.npz"
 
 
-def fitted(model: str, profile: str, seed: int, results: Path | None = None, fpr: float = FPR) -> dict[tuple[str, str], object]:
+def fitted(model: str, profile: str, seed: int, results: Path | None = None, fpr: float = FPR,
+           path: Callable[..., Path] = clean_path) -> dict[tuple[str, str], object]:
     """The detectors of one model by (name, rule), fitted on its clean training scores; empty where it has no record yet."""
-    path = clean_path(model, profile, seed, results)
-    return fit_detectors(path, path.stat().st_mtime_ns, fpr) if path.exists() else {}
+    found = path(model, profile, seed, results)
+    return fit_detectors(found, found.stat().st_mtime_ns, fpr) if found.exists() else {}
 
 
 @cache
 def fit_detectors(path: Path, _modified: int, fpr: float) -> dict[tuple[str, str], object]:
     record = read_record(path)
+    if "train_log_joint" not in record.arrays:
+        return {}
     scores, labels = torch.from_numpy(record["train_log_joint"]), torch.from_numpy(record["train_label"]).long()
     return {(name, rule): kind.fit(scores, labels, fpr, rule) for name, kind in DETECTORS.items() for rule in RULES}
 
 
-def summariser(profile: str, results: Path | None = None) -> Callable[[list[Record]], list[dict]]:
-    """What turns the records of an attack experiment into rows."""
+def summariser(profile: str, results: Path | None = None, path: Callable[..., Path] = clean_path
+               ) -> Callable[[list[Record]], list[dict]]:
+    """What turns the records of an attack experiment into rows. path: where the scores are that detectors are fitted on."""
     def summarise(records: list[Record]) -> list[dict]:
         rows = []
         for group in pooled(records):
-            detectors = fitted(group.settings["model"], profile, group.settings["seed"], results)
+            detectors = fitted(group.settings["model"], profile, group.settings["seed"], results, path=path)
             key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile", "protocol",
                                                   "commit", "device", "dtype", "torch", "data", "seconds")}
             rows += [key | row for row in [*_accuracy(group), *_grid(group), *_detection(group, detectors), *_clean(group, detectors)]]

@@ -18,8 +18,8 @@ from lib.metrics import wilson
 from lib.models import build
 from lib.profiles import PUBLISHED_TRAINING, Training
 from lib.profiles import profile as profile_of
-from lib.results import Record
-from lib.runs import outcomes, units, whitebox
+from lib.results import RESULTS, Record
+from lib.runs import clean, outcomes, units, whitebox
 from lib.runs.training import checkpoint, dataset_of, trained
 from lib.runs.victims import Victim, blocks, first_images
 from lib.train import fit, initial_weights, load_weights, save_weights
@@ -81,13 +81,16 @@ def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path
 
 
 def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
-    """The record of `model_at` on the first test images, at the end of the published training also one draw of more."""
+    """The record of `model_at` on the first test images; at the end of the published training also one draw of more, and
+    at the end of a shortened one that is attacked the scores of training images, on which its detectors are fitted."""
     settings = profile_of(profile)
     variant, steps = (SHORTENED, settings.shortened.updates) if stop is None else (PUBLISHED, stop)
     model, bound = model_at(name, stop, profile, seed, results, device)
     images, x, y, dataset = first_images(settings, 0, settings.judged_images)
     victim = Victim(model, settings, seed, device)
     arrays = outcomes.judged(victim, x[None], x, y, images, "schedule")
+    if stop is None and name in ATTACKED:
+        arrays |= clean.on_train(victim, profile)
     if stop == settings.stops[-1]:
         images, x, y, _ = first_images(settings, 0, settings.test_images)
         arrays["once_right"] = victim.predict(x, images, "schedule/once")[0].argmax(1) == y.numpy()
@@ -116,13 +119,17 @@ def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: 
                     "dtype": settings.dtype, "data": dataset.source}
 
 
+def scores_path(model: str, profile: str, seed: int, results: Path | None = None) -> Path:
+    """The record with the scores that detectors of the shortened training are fitted on."""
+    return Path(results or RESULTS) / profile / "schedule" / f"{model}_{SHORTENED}_seed{seed}.npz"
+
+
 def summariser(profile: str, results: Path | None):
-    """Rows of accuracy as of every experiment, and of the bound, nats an image over the last 1,000 updates. None of
-    detection: thresholds are fitted on scores of the profile's own models."""
-    common = outcomes.summariser(profile, results)
+    """Rows of accuracy and detection as of every experiment, and of the bound, nats an image over the last 1,000 updates."""
+    common = outcomes.summariser(profile, results, path=scores_path)
 
     def summarise(records: list[Record]) -> list[dict]:
-        rows = [row for row in common(records) if not row["metric"].startswith(("detect", "joint"))]
+        rows = common(records)
         for record in records:
             s = record.settings
             key = {k: s[k] for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit", "device",

@@ -58,9 +58,14 @@ def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
 def test_the_attack_on_the_shortened_training_is_that_on_the_profiles_own_model(tmp_path):
     unit = "GBZ_shortened-pgd_seed0_00000-00004"
     schedule.schedule("smoke", results=tmp_path, only=unit)
-    clean.clean("smoke", results=tmp_path, only=clean.unit("GBZ", 0))
     rows = schedule.schedule("smoke", results=tmp_path, only="none")
-    assert not rows.metric.str.startswith(("detect", "joint")).any()        # thresholds of another model
+    assert not rows.metric.str.startswith(("detect", "joint")).any()        # no scores to fit thresholds on yet
+    rows = schedule.schedule("smoke", results=tmp_path, only="GBZ_shortened_seed0")
+    detected = select(rows, metric="detect_marginal", detector="quantile-micro", attack="pgd")
+    assert set(detected.eps) == set(profile("smoke").eps)
+    clean.clean("smoke", results=tmp_path, only=clean.unit("GBZ", 0))
+    own, short = (read_record(tmp_path / f"smoke/{name}_seed0.npz")["train_log_joint"] for name in ("clean/GBZ_clean", "schedule/GBZ_shortened"))
+    np.testing.assert_array_equal(own, short)                               # of the same weights at this profile
     assert set(select(rows, attack="pgd", metric="accuracy").eps) == set(profile("smoke").eps)
     whitebox.whitebox("smoke", results=tmp_path, only="GBZ_pgd_seed0_00000-00004")
     ours, own = (read_record(next((tmp_path / "smoke").glob(f"{name}.npz"))) for name in (f"schedule/{unit}", "whitebox/GBZ_pgd*"))
