@@ -32,8 +32,9 @@ def reject_curves(panels: dict, published: dict | None = None, y: str = "accepte
     labels = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     if not labels:
         return blank("no rows yet for these attacks")
-    paint = {name: painted(name) for name in labels}
-    lines = -(-len(labels) // 3)
+    paint = {name: painted(name, place) for place, name in enumerate(labels)}
+    columns = 3 if len(labels) > 4 and max(map(len, labels)) < 25 else 2
+    lines = -(-len(labels) // columns)
     figure = Plate(figsize=(6.4, 3.1 + 0.24 * lines), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (title, curves) in zip(axes, panels.items()):
@@ -51,15 +52,16 @@ def reject_curves(panels: dict, published: dict | None = None, y: str = "accepte
     axes[0].set(ylabel={"accepted": "natural images accepted", "accuracy": "accuracy"}[y],
                 xlim=(-0.02 * max(right, 0.02), 1.04 * max(right, 0.02)))
     figure.legend(handles=[Line2D([], [], color=paint[name][0], linestyle=paint[name][1], linewidth=2.2, label=name)
-                           for name in labels], loc="outside lower center", ncols=3 if len(labels) > 4 else 2, fontsize=9.5)
+                           for name in labels], loc="outside lower center", ncols=columns, fontsize=9.5)
     return figure
 
 
-def painted(name: str) -> tuple[str, str]:
-    """Colour and line of an attack by its words: a colour a loss, a line for the way it is run."""
+def painted(name: str, place: int = 0) -> tuple[str, str]:
+    """Colour and line of an attack by its words: a colour a loss, a line for the way it is run. The worst case is black;
+    place: where an attack of the reader's own stands among those drawn, which decides its colour."""
     loss = next((i for i, known in enumerate(LOSSES) if name.startswith(known)), None)
     way = next((line for words, line in WAYS.items() if name.endswith(words)), "-")
-    return (INK if loss is None else SHADES[loss], way)
+    return (INK if name == WORST else SHADES[(place if loss is None else loss) % len(SHADES)], way)
 
 
 def rings(axis, points: dict) -> None:

@@ -37,6 +37,15 @@ def test_a_label_keeps_its_colour_over_panels_and_the_worst_case_is_black():
     assert left.lines[1].get_color() == "#26241f"
 
 
+def test_a_loss_has_one_colour_whatever_else_is_drawn_and_a_line_for_the_way_it_is_run():
+    one = plots.reject_curves({"a": {"detectors (9)": CURVE, "detectors (9), best iterate": CURVE}}).axes[0].lines
+    two = plots.reject_curves({"a": {"classifier (8)": CURVE, "detectors (9)": CURVE}}).axes[0].lines
+    assert one[0].get_color() == one[1].get_color() == two[1].get_color() != two[0].get_color()
+    assert one[0].get_linestyle() != one[1].get_linestyle()
+    colours = {rejects.painted(name)[0] for name in rejects.LOSSES}
+    assert len(colours) == len(rejects.LOSSES)
+
+
 def test_the_error_axis_reaches_as_far_as_what_is_shown():
     figure = plots.reject_curves({"a": {"x": CURVE}}, bottom=0.9)
     assert 0.6 <= figure.axes[0].get_xlim()[1] < 0.7 and figure.axes[0].get_ylim()[0] == 0.9
