@@ -31,7 +31,8 @@ PUBLISHED, SHORTENED = "published", "shortened"     # which training: `variant` 
 
 def recipe(profile: str) -> Training:
     """The published training, as far as the profile follows it."""
-    return replace(PUBLISHED_TRAINING, updates=profile_of(profile).stops[-1])
+    settings = profile_of(profile)
+    return replace(PUBLISHED_TRAINING, updates=settings.stops[-1], batch=settings.training_for("GFZ").batch)
 
 
 def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | None, device: torch.device) -> Path:
