@@ -43,10 +43,9 @@ def in_words(found: pd.DataFrame) -> str:
     """What `at_equal_accuracy` says: which system errs surely more or less than Madry's network, at each accuracy."""
     said = []
     for line in found.to_dict("records"):
-        parts = []
-        for model in SYSTEMS[:2]:
-            more, low, high = (100 * line[f"{part} {model}"] for part in ("more", "low", "high"))
-            word = "surely more" if low > 0 else "surely less" if high < 0 else "not surely more or less"
-            parts.append(f"{model.removeprefix('GAT-')} {word} ({more:+.1f} points, {low:+.1f} to {high:+.1f})".replace("-", "−"))
-        said.append(f"at an accuracy of {tables.percent(line['accuracy'])} {' and '.join(parts)}")
+        words = {model.removeprefix("GAT-"): "more" if line[f"low {model}"] > 0 else "less" if line[f"high {model}"] < 0 else ""
+                 for model in SYSTEMS[:2]}
+        sure = [f"{'both' if len(names) == 2 else f'the {names[0]} one'} surely {word}" for word in ("more", "less")
+                if (names := [name for name, is_word in words.items() if is_word == word])]
+        said.append(f"at {tables.percent(line['accuracy'])} {' and '.join(sure) or 'neither surely more or less'}")
     return "; ".join(said) or tables.MISSING

@@ -69,7 +69,10 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
     assert line["GAT-generative"] == 0.5 and line["Madry"] == 0 and line["more GAT-generative"] == 0.5
     assert line["low GAT-generative"] < 0.5 < line["high GAT-generative"]
     assert rivals.at_equal_accuracy(bench, 0.3, single=True).n.tolist() == [6] * len(found)
-    assert "generative not surely more or less (+50.0 points" in rivals.in_words(found)
+    assert rivals.in_words(found).startswith("at 100.0 % neither surely more or less")
+    sure = found.assign(**{"low GAT-integrated": 0.1, "high GAT-generative": -0.1})
+    assert rivals.in_words(sure.head(1)) == "at 100.0 % the integrated one surely more and the generative one surely less"
+    assert rivals.in_words(sure.assign(**{"low GAT-generative": 0.1, "high GAT-generative": 0.2}).head(1)) == "at 100.0 % both surely more"
     assert rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3).empty
 
 
