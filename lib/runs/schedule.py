@@ -90,7 +90,7 @@ def compute(name: str, stop: int | None, profile: str, seed: int, results: Path 
     images, x, y, dataset = first_images(settings, 0, settings.judged_images)
     victim = Victim(model, settings, seed, device)
     arrays = outcomes.judged(victim, x[None], x, y, images, "schedule")
-    if stop is None and name in ATTACKED:
+    if stop is None and name in ATTACKED and settings.training_for(name) != settings.shortened:
         arrays |= clean.on_train(victim, profile)
     if stop == settings.stops[-1]:
         images, x, y, _ = first_images(settings, 0, settings.test_images)
@@ -156,7 +156,8 @@ def schedule(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
             for name in MODELS for stop in stops]
     todo += [units.Unit(f"{name}_{SHORTENED}-{attack}_seed{seed}_{first:05d}-{last:05d}",
                         lambda device, job=(name, attack, first, last): attacked(*job, profile, seed, results, device))
-             for name in ATTACKED for attack in ("pgd", "strong")
+             for name in ATTACKED if profile_of(profile).training_for(name) != profile_of(profile).shortened     # else whitebox has it
+             for attack in ("pgd", "strong")
              for first, last in blocks(profile_of(profile), attack, name)]
     return units.ensure("schedule", todo, summariser(profile, results), profile=profile, device=device, results=results,
                         fresh=fresh, only=only, seed=seed)

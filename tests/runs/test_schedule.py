@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from lib.profiles import Training, profile
 from lib.results import read_record, select
-from lib.runs import clean, schedule, training, whitebox
+from lib.runs import schedule, training, whitebox
 from lib.runs.training import checkpoint
 from lib.train import settings_of
 
@@ -56,23 +56,29 @@ def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
 
 
 def test_the_attack_on_the_shortened_training_is_that_on_the_profiles_own_model(tmp_path):
-    unit = "GBZ_shortened-pgd_seed0_00000-00004"
-    schedule.schedule("smoke", results=tmp_path, only=unit)
-    rows = schedule.schedule("smoke", results=tmp_path, only="none")
-    assert not rows.metric.str.startswith(("detect", "joint")).any()        # no scores to fit thresholds on yet
-    rows = schedule.schedule("smoke", results=tmp_path, only="GBZ_shortened_seed0")
-    detected = select(rows, metric="detect_marginal", detector="quantile-micro", attack="pgd")
-    assert set(detected.eps) == set(profile("smoke").eps)
-    clean.clean("smoke", results=tmp_path, only=clean.unit("GBZ", 0))
-    own, short = (read_record(tmp_path / f"smoke/{name}_seed0.npz")["train_log_joint"] for name in ("clean/GBZ_clean", "schedule/GBZ_shortened"))
-    np.testing.assert_array_equal(own, short)                               # of the same weights at this profile
-    assert set(select(rows, attack="pgd", metric="accuracy").eps) == set(profile("smoke").eps)
-    whitebox.whitebox("smoke", results=tmp_path, only="GBZ_pgd_seed0_00000-00004")
-    ours, own = (read_record(next((tmp_path / "smoke").glob(f"{name}.npz"))) for name in (f"schedule/{unit}", "whitebox/GBZ_pgd*"))
-    assert own.settings["cells"] == [{k: v for k, v in cell.items() if k != "variant"} for cell in ours.settings["cells"]]
     assert profile("smoke").training_for("GBZ") == profile("smoke").shortened       # so both attack the same weights
+    arrays, settings = schedule.attacked("GBZ", "pgd", 0, 4, "smoke", 0, tmp_path, CPU)
+    whitebox.whitebox("smoke", results=tmp_path, only="GBZ_pgd_seed0_00000-00004")
+    own = read_record(tmp_path / "smoke/whitebox/GBZ_pgd_seed0_00000-00004.npz")
+    assert own.settings["cells"] == [{k: v for k, v in cell.items() if k != "variant"} for cell in settings["cells"]]
     for name in ("l2", "predictions", "log_joint"):
-        np.testing.assert_array_equal(ours[name], own[name])
+        np.testing.assert_array_equal(arrays[name], own[name])
+
+
+def test_the_shortened_training_is_attacked_where_the_profile_trains_otherwise(tmp_path, monkeypatch):
+    def units(name):
+        return set(schedule.schedule(name, results=tmp_path, only="list").unit)
+
+    assert not any("pgd" in unit for unit in units("smoke"))
+    assert {"GFZ_shortened-pgd_seed0_00000-00010", "GBZ_shortened-strong_seed0_00005-00010"} <= units("laptop")
+    other = replace(profile("smoke"), shortened=Training(1, batch=8))
+    for module in (schedule, training):
+        monkeypatch.setattr(module, "profile_of", lambda name: other)
+    rows = schedule.schedule("smoke", results=tmp_path, only="GBZ_shortened-pgd_seed0_00000-00004")
+    assert not rows.metric.str.startswith(("detect", "joint")).any()        # no scores to fit thresholds on yet
+    assert set(select(rows, attack="pgd", metric="accuracy").eps) == set(profile("smoke").eps)
+    rows = schedule.schedule("smoke", results=tmp_path, only="GBZ_shortened_seed0")
+    assert set(select(rows, metric="detect_marginal", detector="quantile-micro", attack="pgd").eps) == set(profile("smoke").eps)
 
 
 def test_what_schedule_trained_to_its_end_is_not_trained_again(tmp_path, monkeypatch):
