@@ -9,7 +9,7 @@ from lib import metrics
 from lib.claims.evidence import Estimate, Evidence, Missing, average, combine, difference, expand
 
 WORDS = ("kind", "mean", "worst", "above", "below", "by", "within", "skip_saturated", "over_seeds", "along",
-         "direction", "at", "parts", "that", "then", "lacks", "for", "could_decide")         # of a test; all its other keys select rows
+         "direction", "at", "parts", "that", "then", "lacks", "for", "could_decide")     # of a test; its other keys select rows
 SATURATED = 0.05            # both sides below 5 %, or both above 95 %: such a cell tells nothing about the order
 QUIET = ("experiment", "metric", "dataset", "protocol", "detector")         # what a comparison's name leaves out
 NAMED = ("eps", "l2", "class", "seed", "steps", "step_size", "restarts")    # numbers that say nothing without their name

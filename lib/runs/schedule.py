@@ -3,8 +3,9 @@
 The published schedule (Adam at 1e-4, 120,000 updates of 50 images) is stopped on its way, looked at, and goes on; beside
 it stands one cycle to a rate ten times as high over a tenth of the updates, by which some profiles train. A unit is one
 model at one stop, so a training that is cut off has told what it knew. Where the profile itself trains as published, that
-is one training too. The shortened one is attacked as well, from the starts and with the noise of lib.runs.whitebox. DBX is there because it does not get off the ground in either. Weights of a stop stay beside the
-others, in files that no page needs.
+is one training too, and the shortened one is attacked beside it, from the starts and with the noise of lib.runs.whitebox.
+DBX is there because it does not get off the ground in either. Weights of a stop stay beside the others, in files that no
+page needs.
 Command: python -m lib.runs.schedule --profile laptop
 """
 
@@ -110,8 +111,8 @@ def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: 
     victim = Victim(model_at(name, None, profile, seed, results, device)[0], settings, seed, device)
     images, x, y, dataset = first_images(settings, first, last)
     batches = zip(*(torch.as_tensor(part).split(victim.batch) for part in (x, y, images)))
-    found = torch.cat([whitebox.attack_batch(victim, attack, clean.to(device), label.to(device), index.tolist(), settings.dtype)
-                       .cpu() for clean, label, index in batches], dim=1)
+    found = torch.cat([whitebox.attack_batch(victim, attack, image.to(device), label.to(device), index.tolist(), settings.dtype)
+                       .cpu() for image, label, index in batches], dim=1)
     arrays = outcomes.judged(victim, found, x, y, images, f"judge/{attack}")
     return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": variant, "attack": attack,
                     "seed": seed, "attack_seed": seed, "profile": profile,
