@@ -115,7 +115,7 @@ PROFILES = {
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
         blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee") else
                 {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
-        fit_images=5_000, test_images=2_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
+        fit_images=5_000, test_images=10_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
         images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},
                 "pgd": {"decoder": 50, "BNN": 100, "other": 200},
                 "mim": {"decoder": 30, "BNN": 50, "other": 200},

@@ -124,7 +124,7 @@ def auc(profile: str = "laptop", seed: int = 0, device: str = "auto", results: P
     """Rows of the AUC of every detector under the attack of Table 6, and of the first two under further ones."""
     profile_of(profile)
     todo = [units.Unit(f"GAT_{system}_class{k}_{test.name}_seed{seed}",
-                       lambda device, job=(system, k, test, n): compute(*job, profile, seed, results, device))
+                       lambda device, job=(system, k, test, n): compute(*job, profile, seed, results, device), n)
             for system, classes in DETECTORS[profile].systems.items() for k in classes
             for test, n in tests(profile, system, k).items()]
     return units.ensure("auc", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only,

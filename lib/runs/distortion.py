@@ -132,7 +132,7 @@ def distortion(profile: str = "laptop", seed: int = 0, device: str = "auto", res
         return heads, threshold(heads, profile, device)
 
     todo = [units.Unit(f"GAT_{system}_{p.aim}_{p.steps}x{p.step_size:g}{'_best' if p.best else ''}_seed{seed}",
-                       lambda device, job=(system, p, n): compute(fitted, *job, profile, seed, device))
+                       lambda device, job=(system, p, n): compute(fitted, *job, profile, seed, device), n)
             for system, classes in DETECTORS[profile].systems.items()
             if SYSTEMS[system].norm == "linf" and len(classes) == 10 for p, n in protocols(profile).items()]
     return units.ensure("distortion", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
