@@ -17,7 +17,7 @@ from lib.runs.precision import compared
 from lib.train import fingerprint
 
 RESULTS = ROOT / "data" / "results"                 # not $BOOK_RESULTS: what is committed
-ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples")
+ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples", "averaging")
 SUMMARISERS = ({"training": training.summarise, "density": density.summarise, "heads": heads.summarise,
                 "auc": auc.summarise, "detection": reject.summarise, "strangers": strangers.summarise}
                | {f"bench-{contest}": bench.summarise for contest in bench.contests("laptop", 0)}

@@ -20,6 +20,7 @@ AFTER = {                   # a unit waits for those units of these experiments 
     "samples": ("clean",),
     "schedule": ("training",),
     "referee": ("training",),
+    "averaging": ("clean",),
     "density": (),
     "heads": (),
     "auc": ("heads",),

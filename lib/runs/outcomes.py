@@ -19,12 +19,14 @@ RULES = ("quantile", "alpha")
 NO_MARGINAL = ("DFX", "DBX", "BNN")     # these leave p(x) out: their "marginal" is printed, never interpreted
 
 
-def judged(victim, adversarial: Tensor, x: Tensor, y: Tensor, images: Sequence[int], purpose: str, thumbs: int = 0) -> dict:
+def judged(victim, adversarial: Tensor, x: Tensor, y: Tensor, images: Sequence[int], purpose: str, thumbs: int = 0,
+           first_cell: int = 0) -> dict:
     """The arrays of a record. adversarial: (cell, image, channel, H, W); x, y: the clean images and their labels.
 
-    purpose keys the judging noise, so that it is independent of the attack's.
+    purpose keys the judging noise, so that it is independent of the attack's; first_cell: the number of the first cell,
+    which keys it too.
     """
-    predictions, log_joint = zip(*(victim.judge(x_adv, images, f"{purpose}/{cell}") for cell, x_adv in enumerate(adversarial)))
+    predictions, log_joint = zip(*(victim.judge(x_adv, images, f"{purpose}/{cell}") for cell, x_adv in enumerate(adversarial, first_cell)))
     delta = (adversarial - x).flatten(2)
     arrays = {"index": np.asarray(images, np.int32), "label": y.numpy().astype(np.int8),
               "predictions": np.stack(predictions), "log_joint": np.stack(log_joint),

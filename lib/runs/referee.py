@@ -183,8 +183,8 @@ def referee(profile: str = "laptop", seed: int = 0, device: str = "auto", result
             fresh: bool = False, only: str | None = None):
     """Rows of the comparison: accuracy under each attack by ours, torchattacks and foolbox, and under AutoAttack."""
     common = (profile, seed, results)
-    todo = [units.Unit(f"CNN-{kind}_clean_seed{seed}", lambda device, kind=kind: on_clean(kind, *common, device))
-            for kind in ("plain", "robust")]
+    todo = [units.Unit(f"CNN-{kind}_clean_seed{seed}", lambda device, kind=kind: on_clean(kind, *common, device),
+                       profile_of(profile).test_images) for kind in ("plain", "robust")]
     todo += [units.Unit(f"CNN-robust_{attack}_seed{seed}",
                         lambda device, attack=attack: on_network(attack, *common, device))
              for attack in (*STEPS, "cw", "strong")]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from lib.metrics import correct
 from lib.results import one, read_record, select
-from lib.runs import carlini, clean, outcomes, precision, samples, whitebox
+from lib.runs import averaging, carlini, clean, outcomes, precision, samples, whitebox
 from lib.runs.training import training
 from lib.runs.victims import Victim, first_images
 
@@ -89,9 +90,24 @@ def test_carlini_keeps_one_row_set_a_constant(folder):
 
 def test_gradients_in_float32_are_compared_on_the_same_images(folder):
     whitebox.whitebox("smoke", results=folder, only="GFZ_pgd_seed0_00000-00004")
-    precision.precision("smoke", results=folder, only="GFZ_pgd_seed0")
-    line = precision.compared("smoke", 0, folder).iloc[0]
-    assert (line.model, line.n) == ("GFZ", 4) and line.low <= line.difference <= line.high
+    precision.precision("smoke", results=folder, only="GFZ_pgd_eps0.1_seed0")
+    precision.precision("smoke", results=folder, only="GFZ_pgd_eps0.3_seed0")
+    lines = precision.compared("smoke", 0, folder)
+    assert lines[["model", "eps", "n"]].values.tolist() == [["GFZ", 0.1, 4], ["GFZ", 0.3, 4]]
+    assert (lines.low <= lines.difference).all() and (lines.difference <= lines.high).all()
+
+
+def test_averaged_gradients_are_compared_on_the_same_images_and_fixed_draws_keep_what_they_read(folder):
+    for way in ("1draws", "2draws", "fixed"):
+        rows = averaging.averaging("smoke", results=folder, only=f"GFZ_{way}_seed0_00000-00004")
+    assert set(select(rows, metric="accuracy").variant) == {"", "fixed"}
+    lines = averaging.compared("smoke", 0, folder).set_index("draws")
+    assert lines.index.tolist() == ["1", "2", "fixed"] and set(lines.n) == {4}
+    assert lines["fixed noise"].notna().tolist() == [False, False, True]
+    right = [correct(read_record(folder / f"smoke/averaging/GFZ_{way}_seed0_00000-00004.npz")["predictions"][0],
+                     read_record(folder / "smoke/averaging/GFZ_1draws_seed0_00000-00004.npz")["label"]).mean()
+             for way in ("1draws", "2draws")]
+    assert lines.lost["2"] == pytest.approx(right[0] - right[1])
 
 
 def test_more_samples_are_predictions_of_their_own(folder):
