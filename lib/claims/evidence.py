@@ -180,10 +180,10 @@ def _read(folder: Path, model: str) -> list[tuple[dict, list[dict]]]:
 
 
 def matches(cell, wanted) -> bool:
-    """Whether a cell of a row is the wanted value, or among the wanted ones; numbers to a relative 1e-6."""
+    """Whether a cell of a row is the wanted value, or among the wanted ones; numbers to a relative 1e-5 (rows have six digits)."""
     if isinstance(wanted, list):
         return any(matches(cell, value) for value in wanted)
-    return isclose(cell, wanted, rel_tol=1e-6) if isinstance(wanted, int | float) else cell == wanted
+    return isclose(cell, wanted, rel_tol=1e-5) if isinstance(wanted, int | float) else cell == wanted
 
 
 def describe(keys: dict) -> str:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lib import metrics
 from lib.detectors import DETECTORS
-from lib.results import RESULTS, Record, read_record
+from lib.results import RESULTS, Record, read_record, read_settings, same
 
 FPR = 0.05
 RULES = ("quantile", "alpha")
@@ -54,10 +54,8 @@ class Pooled:
         if other := [r.path.name for r in records if r.settings["cells"] != settings["cells"]]:
             raise ValueError(f"records {', '.join(other)} hold other attacks than {records[0].path.name}; delete the older "
                              "ones, which are then computed anew")
-        known = {r.settings["weights"]: r.path.name for r in records if r.settings.get("weights")}
-        if len(known) > 1:
-            raise ValueError(f"records {', '.join(known.values())} were made with different weights; delete the older ones, "
-                             "which are then computed anew")
+        for name in ("weights", "data", "dtype"):
+            same(records, name)
         settings["seconds"] = round(sum(r.settings["seconds"] for r in records), 1)
         for name in ("commit", "device", "torch"):
             settings[name] = "+".join(dict.fromkeys(r.settings[name] for r in records))
@@ -89,6 +87,16 @@ def fitted(model: str, profile: str, seed: int, results: Path | None = None, fpr
     return fit_detectors(found, found.stat().st_mtime_ns, fpr) if found.exists() else {}
 
 
+def same_weights(group: Pooled, path: Path) -> None:
+    """Raises ValueError if the scores in `path`, on which detectors are fitted, are of other weights than a group."""
+    fitted_on = read_settings(path).get("weights") if path.exists() else None
+    attacked = group.settings.get("weights")
+    if fitted_on and attacked and fitted_on != attacked:
+        raise ValueError(f"detectors are fitted on {path}, made with weights {fitted_on}, and the records of "
+                         f"{group.settings['model']}, {group.settings['attack']}, with {attacked}; delete the older ones, which "
+                         "are then computed anew")
+
+
 @cache
 def fit_detectors(path: Path, _modified: int, fpr: float) -> dict[tuple[str, str], object]:
     record = read_record(path)
@@ -104,6 +112,7 @@ def summariser(profile: str, results: Path | None = None, path: Callable[..., Pa
     def summarise(records: list[Record]) -> list[dict]:
         rows = []
         for group in pooled(records):
+            same_weights(group, path(group.settings["model"], profile, group.settings["seed"], results))
             detectors = fitted(group.settings["model"], profile, group.settings["seed"], results, path=path)
             key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile", "protocol",
                                                   "commit", "device", "dtype", "torch", "data", "seconds")}

@@ -36,7 +36,12 @@ class Unit:
 
     def stored(self, path: Path) -> bool:
         """Whether the record at `path` is there and was asked for as many images. ValueError if it cannot be read."""
-        return path.exists() and (not self.images or read_settings(path).get("asked", 0) >= self.images)
+        return stored(path, self.images)
+
+
+def stored(record: Path, images: int = 0) -> bool:
+    """Whether a record is there and was asked for at least so many images. Raises ValueError if it cannot be read."""
+    return record.exists() and (not images or read_settings(record).get("asked", 0) >= images)
 
 
 def device_of(name: str) -> torch.device:
@@ -93,7 +98,7 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
 
     results: the folder of all profiles (default: the committed one). fresh: compute every unit again. only: compute
     just this unit, or NOTHING but rows that are behind their records, or not even these: LISTED returns the units
-    themselves (columns unit, record, stored). seed: return the rows of this training seed alone. A unit that another
+    themselves (columns unit, images, record, stored). seed: return the rows of this training seed alone. A unit that another
     process is at work on is waited for, not computed twice. Raises ValueError for an unknown profile, unit or device
     before any work.
     """
@@ -103,7 +108,7 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
     folder = Path(results or RESULTS) / profile / experiment
     if only == LISTED:
         records = [folder / f"{unit.name}.npz" for unit in units]
-        return pd.DataFrame({"unit": [u.name for u in units], "record": records,
+        return pd.DataFrame({"unit": [u.name for u in units], "images": [u.images for u in units], "record": records,
                              "stored": [unit.stored(record) for unit, record in zip(units, records)]})
     if only is not None:
         if only not in {NOTHING, *(unit.name for unit in units)}:
