@@ -129,12 +129,12 @@ def detection_against(rows: pd.DataFrame, x: str = "eps", detectors: tuple = ("m
 
 
 @styled
-def accuracy_against_l2(rows: pd.DataFrame) -> Figure:
+def accuracy_against_l2(rows: pd.DataFrame, metric: str = "accuracy") -> Figure:
     """CW: accuracy against the mean l2 size of the successful perturbations, a line through the five c of each model.
 
-    Needs rows of both metrics, accuracy and l2, with a column `c`; along each line c grows to the right.
+    Needs rows of both metrics, accuracy (or `metric`) and l2, with a column `c`; along each line c grows to the right.
     """
-    accuracy, size = (pick(rows, name, ["model", "c"]).set_index(["model", "c"]) for name in ("accuracy", "l2"))
+    accuracy, size = (pick(rows, name, ["model", "c"]).set_index(["model", "c"]) for name in (metric, "l2"))
     both = accuracy.join(size[["value", "low", "high"]], rsuffix="_l2", how="inner").reset_index().sort_values("c")
     if both.empty:
         return blank("no rows yet for CW")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import metrics
+from lib import metrics, tables
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs import outcomes, units
@@ -50,16 +50,31 @@ def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFra
         exact = read_record(path)
         model = exact.settings["model"]
         coarse = outcomes.pooled([read_record(p) for p in (folder / "whitebox").glob(f"{model}_pgd_seed{seed}_*.npz")])
-        if not coarse:
-            continue
-        shared = np.isin(coarse[0]["index"], exact["index"])
-        right = [metrics.correct(exact["predictions"][0], exact["label"]),
-                 metrics.correct(coarse[0]["predictions"][0], coarse[0]["label"])[shared]]
-        right[0] = right[0][np.isin(exact["index"], coarse[0]["index"])]
-        difference, low, high = metrics.paired_difference(*right)
-        lines.append({"model": model, "eps": exact.settings["cells"][0]["eps"], "float32": right[0].mean(),
-                      "bfloat16": right[1].mean(), "difference": difference, "low": low, "high": high, "n": len(right[0])})
+        for k, cell in enumerate(exact.settings["cells"]):
+            same = [j for j, other in enumerate(coarse[0].settings["cells"]) if np.isclose(other["eps"], cell["eps"])] if coarse else []
+            if not same:
+                continue
+            right = [metrics.correct(g["predictions"][i], g["label"])[np.isin(g["index"], other["index"])]
+                     for g, i, other in ((exact, k, coarse[0]), (coarse[0], same[0], exact))]
+            difference, low, high = metrics.paired_difference(*right)
+            lines.append({"model": model, "eps": cell["eps"], "float32": right[0].mean(), "bfloat16": right[1].mean(),
+                          "difference": difference, "low": low, "high": high, "n": len(right[0])})
     return pd.DataFrame(lines, columns=["model", "eps", "float32", "bfloat16", "difference", "low", "high", "n"])
+
+
+def in_words(found: pd.DataFrame) -> str:
+    """What `compared` shows, and what it cannot: the largest difference, and the widest reach of an interval."""
+    if found.empty:
+        return "Nothing can be said yet."
+    at = [f"eps {eps:g}, n = {', '.join(sorted({str(n) for n in part.n}))}" for eps, part in found.groupby("eps")]
+    sure = found[(found.low > 0) | (found.high < 0)]
+    reach = max(found.high.max(), -found.low.min())
+    says = (f"surely different: {tables.listed([f'{row.model} at eps {row.eps:g}' for row in sure.itertuples()])}" if len(sure)
+            else "no sign that the format matters")
+    left = tables.span(found.float32.min(), found.float32.max())
+    return (f"The largest difference is {tables.points(found.difference.abs().max())} ({'; '.join(at)}): {says}. The limit of "
+            f"this test: differences up to {tables.points(reach)} stay inside its intervals, and it looks only at radii where the "
+            f"float32 attack leaves {left}.")
 
 
 if __name__ == "__main__":

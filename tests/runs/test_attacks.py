@@ -87,6 +87,14 @@ def test_carlini_keeps_one_row_set_a_constant(folder):
     assert set(select(rows, metric="accuracy").variant) == {"c=1", "c=10"}
 
 
+def test_what_cw_fooled_is_judged_by_the_majority_and_what_others_fooled_by_one_draw():
+    predictions = np.array([[1] + [0] * 9, [0] * 4 + [2] * 3 + [1] * 3])        # a lucky first draw; wrong in 6 of 10
+    fooled, seen = outcomes.succeeded("cw", predictions, np.array([0, 0]))
+    assert fooled.tolist() == [False, True] and seen[0] == 0
+    fooled, seen = outcomes.succeeded("pgd", predictions, np.array([0, 0]))
+    assert fooled.tolist() == [True, False] and seen.tolist() == [1, 0]
+
+
 def test_gradients_in_float32_are_compared_on_the_same_images(folder):
     whitebox.whitebox("smoke", results=folder, only="GFZ_pgd_seed0_00000-00004")
     precision.precision("smoke", results=folder, only="GFZ_pgd_seed0")
