@@ -27,6 +27,7 @@ def panels(count: int, legend: bool = True, height: float = 2.7) -> tuple[Figure
     """A figure two panels wide with `count` axes; an odd last place, or a strip below, is left for the legend."""
     lines = (count + 1) // 2
     figure = Plate(figsize=(6.4, height * lines + (0.75 if legend and count % 2 == 0 else 0)), layout="constrained")
+    figure.colours, figure.octree = 48, True        # bands upon bands have many shades that nobody needs
     axes = figure.subplots(lines, 2, squeeze=False, sharey=True).ravel()
     for axis in axes[count:]:
         axis.set_axis_off()
