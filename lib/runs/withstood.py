@@ -87,6 +87,6 @@ def more_robust_in_words(rows: pd.DataFrame, eps: float) -> str:
     else:
         answer = f"the generative models do not stand above the others, and none keeps more than {tables.percent(found.value.max())}"
     missing = [name for name in MODELS if name not in set(found.model)]
-    one, two = (f"{row.model}, {tables.cell(row)} (n = {row.n:.0f})" for row in (low, high))
+    one, two = (f"{row.model}, {tables.cell(row)}, n = {row.n:.0f}" for row in (low, high))
     return (f"At eps {eps:g} the strong protocol leaves the lowest generative model, {one}, and the highest other, {two}"
             + f" (there are no rows of {tables.listed(missing)})" * bool(missing) + f": {answer}.")

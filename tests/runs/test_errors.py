@@ -49,4 +49,6 @@ def test_false_positives_are_taken_over_halves_and_without_what_means_nothing():
     group["test_log_joint"][:100, 1] = 1
     detectors = {("logit", "quantile"): Flags(), ("marginal", "quantile"): None, ("logit", "alpha"): None}
     assert errors.flagged_by_half([group], lambda model: detectors) == pytest.approx((0.02, 0))
+    assert "harder half, and part of the excess is this" in errors.flagged_in_words(0.02, 0)
+    assert "not the cause" in errors.flagged_in_words(0, 0.02) and "yet" in errors.flagged_in_words(np.nan, np.nan)
     assert np.isnan(errors.flagged_by_half([record(images=2000)], lambda model: detectors)).all()
