@@ -156,7 +156,8 @@ def flagged(rows: pd.DataFrame, key: list[str], order: dict[str, list], void=(),
     table = table.reindex(columns=[*columns.values()]).fillna("–").assign(n=rates.groupby(key, observed=True).n.first().astype(int))
     quiet = rows[rows.metric == "joint_success"].set_index(key)
     if len(quiet):
-        table["fooled and unnoticed"] = ["–" if pd.isna(row.n) else f"{cell(row)} of {row.n:.0f}" for row in quiet.reindex(table.index).itertuples()]
+        quiet = quiet.reindex(table.index)
+        table["fooled and unnoticed"] = ["–" if pd.isna(row.n) else f"{cell(row)} of {row.n:.0f}" for row in quiet.itertuples()]
     return table.rename_axis(columns=None)
 
 

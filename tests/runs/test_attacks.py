@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -100,6 +101,13 @@ def test_gradients_in_float32_are_compared_on_the_same_images(folder):
     precision.precision("smoke", results=folder, only="GFZ_pgd_seed0")
     line = precision.compared("smoke", 0, folder).iloc[0]
     assert (line.model, line.n) == ("GFZ", 4) and line.low <= line.difference <= line.high
+
+
+def test_what_a_comparison_of_formats_cannot_tell_is_said_with_it():
+    line = {"model": "GFZ", "eps": 0.1, "float32": 0.9, "bfloat16": 0.9, "difference": 0.0, "low": -0.1, "high": 0.1, "n": 20}
+    said = precision.in_words(pd.DataFrame([line]))
+    assert "eps 0.1, n = 20" in said and "no sign that the format matters" in said and "up to 10.0 points" in said
+    assert "surely different: GFZ at eps 0.1" in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}]))
 
 
 def test_more_samples_are_predictions_of_their_own(folder):
