@@ -50,15 +50,15 @@ def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFra
         exact = read_record(path)
         model = exact.settings["model"]
         coarse = outcomes.pooled([read_record(p) for p in (folder / "whitebox").glob(f"{model}_pgd_seed{seed}_*.npz")])
-        for k, cell in enumerate(exact.settings["cells"]):
-            same = [j for j, other in enumerate(coarse[0].settings["cells"]) if np.isclose(other["eps"], cell["eps"])] if coarse else []
-            if not same:
-                continue
-            right = [metrics.correct(g["predictions"][i], g["label"])[np.isin(g["index"], other["index"])]
-                     for g, i, other in ((exact, k, coarse[0]), (coarse[0], same[0], exact))]
-            difference, low, high = metrics.paired_difference(*right)
-            lines.append({"model": model, "eps": cell["eps"], "float32": right[0].mean(), "bfloat16": right[1].mean(),
-                          "difference": difference, "low": low, "high": high, "n": len(right[0])})
+        if not coarse:
+            continue
+        shared = np.isin(coarse[0]["index"], exact["index"])
+        right = [metrics.correct(exact["predictions"][0], exact["label"]),
+                 metrics.correct(coarse[0]["predictions"][0], coarse[0]["label"])[shared]]
+        right[0] = right[0][np.isin(exact["index"], coarse[0]["index"])]
+        difference, low, high = metrics.paired_difference(*right)
+        lines.append({"model": model, "eps": exact.settings["cells"][0]["eps"], "float32": right[0].mean(),
+                      "bfloat16": right[1].mean(), "difference": difference, "low": low, "high": high, "n": len(right[0])})
     return pd.DataFrame(lines, columns=["model", "eps", "float32", "bfloat16", "difference", "low", "high", "n"])
 
 
