@@ -121,6 +121,19 @@ def summariser(profile: str, results: Path | None = None, path: Callable[..., Pa
     return summarise
 
 
+def succeeded(attack: str, predictions: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which images an attack fooled, (image), and the class that each is read as: what l2 and detection are taken over.
+
+    predictions: (image, draw). As published, one draw decides: the first fresh one. Not for CW, which keeps the smallest
+    perturbation that one draw got wrong, and so ends where single draws decide by luck: there it is the majority, wrong in
+    at least 6 of 10, and the class is the one seen most often.
+    """
+    if attack == "cw":
+        votes = (predictions[:, :, None] == np.arange(predictions.max(initial=0) + 1)).sum(1)
+        return ~metrics.majority(predictions, label), votes.argmax(1)
+    return predictions[:, 0] != label, predictions[:, 0].astype(np.int64)
+
+
 def _share(metric: str, values: np.ndarray, **more) -> dict:
     values = np.asarray(values, float)
     mean = float(values.mean()) if len(values) else np.nan
@@ -134,7 +147,7 @@ def _accuracy(group: Pooled):
         yield cell | _share("accuracy", metrics.correct(predictions, label))
         yield cell | _share("accuracy_majority", metrics.majority(predictions, label))
         if cell["attack"] != "clean":
-            success = predictions[:, 0] != label
+            success, _ = succeeded(cell["attack"], predictions, label)
             mean, low, high = metrics.mean_interval(l2[success]) if success.any() else (np.nan,) * 3
             yield cell | {"metric": "l2", "value": mean, "low": low, "high": high, "n": int(success.sum())}
     if "zero_gradient" in group.arrays:
@@ -158,12 +171,12 @@ def _grid(group: Pooled):
 
 
 def _detection(group: Pooled, detectors: dict):
-    """Over the successes of the stored draw, scores from another draw, as published; corrected rates and the faulty KL rate."""
+    """Over the successes, with scores from a draw that did not judge them, as published; corrected rates and the faulty KL rate."""
     for cell, predictions, log_joint in zip(group.settings["cells"], group["predictions"], group["log_joint"]):
         if cell["attack"] == "clean":
             continue
-        predicted, scores = predictions[:, 0].astype(np.int64), torch.from_numpy(log_joint)
-        success, accepted = predicted != group["label"], defaultdict(lambda: np.ones(len(predicted), bool))
+        success, predicted = succeeded(cell["attack"], predictions, group["label"])
+        scores, accepted = torch.from_numpy(log_joint), defaultdict(lambda: np.ones(len(predicted), bool))
         for (name, rule), detector in detectors.items():
             flags = detector.flags(scores, torch.from_numpy(predicted)).numpy()
             rates = metrics.detection_rates(flags, predicted, success)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import metrics
+from lib import metrics, tables
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs import outcomes, units
@@ -64,6 +64,21 @@ def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFra
         lines.append({"model": model, "eps": eps, "float32": right[0].mean(),
                       "bfloat16": right[1].mean(), "difference": difference, "low": low, "high": high, "n": len(right[0])})
     return pd.DataFrame(lines, columns=["model", "eps", "float32", "bfloat16", "difference", "low", "high", "n"])
+
+
+def in_words(found: pd.DataFrame) -> str:
+    """What `compared` shows, and what it cannot: the largest difference, and the widest reach of an interval."""
+    if found.empty:
+        return "Nothing can be said yet."
+    at = [f"eps {eps:g}, n = {', '.join(sorted({str(n) for n in part.n}))}" for eps, part in found.groupby("eps")]
+    sure = found[(found.low > 0) | (found.high < 0)]
+    reach = max(found.high.max(), -found.low.min())
+    says = (f"surely different: {tables.listed([f'{row.model} at eps {row.eps:g}' for row in sure.itertuples()])}" if len(sure)
+            else "no sign that the format matters")
+    left = tables.span(found.float32.min(), found.float32.max())
+    return (f"The largest difference is {tables.points(found.difference.abs().max())} ({'; '.join(at)}): {says}. The limit of "
+            f"this test: differences up to {tables.points(reach)} stay inside its intervals, and it looks only at radii where the "
+            f"float32 attack leaves {left}.")
 
 
 if __name__ == "__main__":
