@@ -25,14 +25,15 @@ def test_of(record: Record) -> Test:
 
 
 def kind_of(test: Test, system: str, profile: str) -> str:
-    """How a test differs from the main one: "main", "longer", "normgrad", "restarts", "other ball" or "step size"."""
+    """How a test differs from the main one: "main", "longer", "normgrad", "restarts", "training" (`auc.training_test`,
+    the one test with a single random start), "other ball" or "step size"."""
     main = main_test(system, profile)
     if test == main:
         return "main"
     if (test.norm, test.eps) != (main.norm, main.eps):
         return "other ball"
     if test.restarts:
-        return "restarts"
+        return "restarts" if test.restarts > 1 else "training"
     if test.optimiser != main.optimiser:
         return test.optimiser
     return "longer" if test.steps > main.steps else "step size"

@@ -65,6 +65,17 @@ def test_the_first_two_detectors_get_every_test_and_the_others_the_main_one():
             "main", "longer", "normgrad", "restarts", "step size", "other ball"})
 
 
+def test_detectors_trained_with_longer_steps_than_published_are_all_tested_with_those_too():
+    for profile, system, shortened in (("laptop", "linf0.5", True), ("laptop", "l2-5.0", False), ("paper", "linf0.5", False)):
+        plans = [auc.tests(profile, system, k) for k in (0, 8)]
+        kinds = [{strength.kind_of(test, system, profile): test for test in plan} for plan in plans]
+        assert all(("training" in kind) == shortened for kind in kinds)
+        if shortened:
+            inner, own = DETECTORS[profile].inner(system), kinds[1]["training"]
+            assert (own.steps, own.step_size, own.restarts) == (inner.steps, inner.step_size, 1)
+            assert plans[1][own] == plans[1][kinds[1]["main"]]
+
+
 @pytest.mark.parametrize("table, count", [("1", 16), ("8", 16), ("9", 32), ("10", 4), ("11", 10), ("12", 10)])
 def test_published_tables_are_read_in_the_form_of_our_rows(table, count):
     rows = published_auc(table)
