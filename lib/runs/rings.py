@@ -133,6 +133,25 @@ def uncertain(rings: Rings, points: Float[Tensor, "point 2"]) -> Bool[Tensor, " 
     return rings.log_joint(points).softmax(1).amax(1) < SURE
 
 
+def doubted(blurs: tuple[float, ...], fpr: float = FPR, seed: int = 0) -> pd.DataFrame:
+    """What share of the doubtful points of the plane KL and TV reject where the rings are as wide as each of `blurs`.
+
+    Columns: rule, sigma, detector, variant (region: uncertain or crossing), seed (training sets seed .. seed + 4), value.
+    """
+    lines = []
+    for sigma in blurs:
+        toy = Rings(sigma=sigma)
+        parts = {name: inside for name, inside in regions(toy, plane()).items() if name in ("uncertain", "crossing")}
+        here = {name: toy.log_joint(plane()[inside]) for name, inside in parts.items()}
+        for rule in RULES:
+            for each in range(seed, seed + DATA_SEEDS):
+                fitted = fit(toy, *toy.sample(POINTS, each), fpr, rule)
+                lines += [{"rule": rule, "sigma": sigma, "detector": name, "variant": part, "seed": each,
+                           "value": fitted[name].flags(scores).double().mean().item()}
+                          for part, scores in here.items() for name in ("kl", "tv")]
+    return pd.DataFrame(lines)
+
+
 def should_reject(rings: Rings, points: Float[Tensor, "point 2"], fpr: float = FPR) -> Bool[Tensor, " point"]:
     """Far from the data or uncertain, by a rule of our own that uses no detector.
 
