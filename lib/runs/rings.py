@@ -152,6 +152,14 @@ def doubted(blurs: tuple[float, ...], fpr: float = FPR, seed: int = 0) -> pd.Dat
     return pd.DataFrame(lines)
 
 
+def until(widths: pd.DataFrame) -> tuple[float, float]:
+    """Of `doubted`: the largest width up to which TV rejects more than half of the crossings, and the smallest from which
+    on it rejects nothing doubtful, by both rules and for every training set; NaN where there is none."""
+    tv = widths[widths.detector == "tv"].groupby("sigma").value.max()
+    least = widths[(widths.detector == "tv") & (widths.variant == "crossing")].groupby("sigma").value.min()
+    return float(least[(least > 0.5).cummin()].index.max()), float(tv[(tv == 0)[::-1].cummin()[::-1]].index.min())
+
+
 def should_reject(rings: Rings, points: Float[Tensor, "point 2"], fpr: float = FPR) -> Bool[Tensor, " point"]:
     """Far from the data or uncertain, by a rule of our own that uses no detector.
 

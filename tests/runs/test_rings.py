@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 
@@ -92,6 +93,14 @@ def test_what_is_doubtful_at_our_width_is_rejected_as_the_rows_say_and_kl_accept
             row = next(r for r in rows if (r["metric"], r["variant"], r.get("class")) == (f"detect_{name}", part, ""))
             assert here.value.item() == row["value"]
     assert (found[found.detector == "kl"].value == 0).all()
+
+
+def test_tv_holds_up_to_a_width_and_is_blind_from_another_on():
+    lines = [(sigma, "crossing", seed, share) for sigma, shares in {0.1: (1, 0.9), 0.2: (0.6, 0.4), 0.3: (0.7, 0.8), 0.4: (0, 0)}.items()
+             for seed, share in enumerate(shares)]
+    widths = pd.DataFrame(lines, columns=["sigma", "variant", "seed", "value"]).assign(detector="tv")
+    assert toy.until(widths) == (0.1, 0.4)
+    assert math.isnan(toy.until(widths.assign(value=0.7))[1]) and math.isnan(toy.until(widths.assign(value=0.2))[0])
 
 
 def test_the_union_rejects_what_any_part_rejects():
