@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -129,6 +130,16 @@ def test_a_drop_that_nobody_saw_may_still_meet_the_next_negative():
         found = strength.change(stored([1.5] * 100, range(100), natural), stored(after, range(100), natural))
         covered.append(found["low"] <= 0.009 <= found["high"])
     assert np.mean(covered) > 0.9
+
+
+def test_what_its_own_attack_cannot_touch_and_the_main_one_can_is_named():
+    rows = pd.DataFrame([("a", "3", "training", 1.0), ("a", "3", "main", 0.5), ("a", "8", "training", 0.99), ("a", "8", "main", 0.98),
+                         ("b", "0", "training", 0.9), ("b", "0", "main", 0.9), ("b", "1", "main", 0.1)],
+                        columns=["variant", "class", "kind", "value"])
+    found = strength.taught(rows)
+    assert found.iloc[0].to_dict() == {"variant": "a", "class": "3", "training": 1.0, "main": 0.5, "fall": 0.5} and len(found) == 3
+    assert strength.fallen(found, {"a": "A", "b": "B"}) == "of A class 3; of B none"
+    assert strength.taught(rows[rows.kind == "main"]).empty and strength.fallen(found[:0], {}) == "no rows yet"
 
 
 def test_the_main_attack_beside_another_optimiser_is_that_of_the_first_table(tmp_path):
