@@ -5,6 +5,7 @@ family of densities, 1,000 points a class and 10 % false positives; centres, rad
 choice (`Rings`). Command: python -m lib.runs.rings --profile laptop
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,17 +139,18 @@ def doubted(blurs: tuple[float, ...], fpr: float = FPR, seed: int = 0) -> pd.Dat
 
     Columns: rule, sigma, detector, variant (region: uncertain or crossing), seed (training sets seed .. seed + 4), value.
     """
-    lines = []
+    grid, lines = plane(), []
     for sigma in blurs:
         toy = Rings(sigma=sigma)
-        parts = {name: inside for name, inside in regions(toy, plane()).items() if name in ("uncertain", "crossing")}
-        here = {name: toy.log_joint(plane()[inside]) for name, inside in parts.items()}
-        for rule in RULES:
-            for each in range(seed, seed + DATA_SEEDS):
-                fitted = fit(toy, *toy.sample(POINTS, each), fpr, rule)
+        found = regions(toy, grid)
+        here = {part: toy.log_joint(grid[found[part]]) for part in ("uncertain", "crossing")}
+        for each in range(seed, seed + DATA_SEEDS):
+            points, labels = toy.sample(POINTS, each)
+            clean = toy.log_joint(points)
+            for rule, name in itertools.product(RULES, ("kl", "tv")):
+                fitted = DETECTORS[name].fit(clean, labels, fpr=fpr, rule=rule)
                 lines += [{"rule": rule, "sigma": sigma, "detector": name, "variant": part, "seed": each,
-                           "value": fitted[name].flags(scores).double().mean().item()}
-                          for part, scores in here.items() for name in ("kl", "tv")]
+                           "value": fitted.flags(scores).double().mean().item()} for part, scores in here.items()]
     return pd.DataFrame(lines)
 
 
