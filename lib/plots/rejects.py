@@ -85,7 +85,7 @@ def distances(cases: dict, marks: dict | None = None) -> Figure:
     """Share of images that have moved into another class by an L2 distance: a step line each, over all images.
 
     cases: label -> (distance, success) image by image; a line ends below 1 where some images never got there. NEAREST
-    among them is black. The legend counts the images. marks: label -> published mean distance (at most two), drawn upright.
+    among them is black. The legend says how many. marks: label -> published mean distance (at most two), drawn upright.
     """
     if not cases:
         return blank("no rows yet for distortion")
@@ -95,13 +95,15 @@ def distances(cases: dict, marks: dict | None = None) -> Figure:
     for i, (name, (l2, ok)) in enumerate(cases.items()):
         reached = np.sort(l2[ok])
         share = np.arange(1, len(reached) + 1) / len(l2)
-        axis.step([0, *reached, far], [0, *share, share[-1] if len(share) else 0], where="post", label=f"{name} (n {len(l2)})",
+        axis.step([0, *reached, far], [0, *share, share[-1] if len(share) else 0], where="post", label=name,
                   color=INK if name == NEAREST else SHADES[i % len(SHADES)], zorder=4 if name == NEAREST else 3,
                   linestyle="-" if name == NEAREST else STYLES[i % len(STYLES)], linewidth=2.6 if name == NEAREST else 1.8)
     upright(axis, marks or {})
+    counts = sorted({len(l2) for l2, _ in cases.values()})
     axis.set(xlabel="L2 distance, pixels in [0, 1]", ylabel="images moved", xlim=(0, far), ylim=(0, 1))
     axis.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9.5)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9.5, title=f"images: {' or '.join(map(str, counts))}",
+                  title_fontsize=9.5)
     return figure
 
 
