@@ -12,6 +12,7 @@ from matplotlib.ticker import MultipleLocator, PercentFormatter
 from lib.plots.palette import FAINT, GROUND, INK, NAMES, Plate, blank, look, styled
 
 WORST = "worst of all"
+NEAREST = "nearest of all"
 SHADES = ("#1d6fb8", "#e58a1f", "#2f8f5b", "#7d1d3f", "#35a3b8", "#8a6d3b", "#6a51a3", "#c4412f")
 STYLES = ("-", "--", ":", "-.")
 LOSSES = ("classifier (8)", "detectors (9)", "detectors, cross-entropy", "detectors, margin", "combined (11)", "Madry (8)",
@@ -83,8 +84,8 @@ def upright(axis, marks: dict[str, float]) -> None:
 def distances(cases: dict, marks: dict | None = None) -> Figure:
     """Share of images that have moved into another class by an L2 distance: a step line each, over all images.
 
-    cases: label -> (distance, success) image by image; a line ends below 1 where some images never got there.
-    marks: label -> published mean distance (at most two), drawn upright.
+    cases: label -> (distance, success) image by image; a line ends below 1 where some images never got there. NEAREST
+    among them is black. The legend says how many. marks: label -> published mean distance (at most two), drawn upright.
     """
     if not cases:
         return blank("no rows yet for distortion")
@@ -95,11 +96,14 @@ def distances(cases: dict, marks: dict | None = None) -> Figure:
         reached = np.sort(l2[ok])
         share = np.arange(1, len(reached) + 1) / len(l2)
         axis.step([0, *reached, far], [0, *share, share[-1] if len(share) else 0], where="post", label=name,
-                  color=SHADES[i % len(SHADES)], linestyle=STYLES[i % len(STYLES)])
+                  color=INK if name == NEAREST else SHADES[i % len(SHADES)], zorder=4 if name == NEAREST else 3,
+                  linestyle="-" if name == NEAREST else STYLES[i % len(STYLES)], linewidth=2.6 if name == NEAREST else 1.8)
     upright(axis, marks or {})
+    counts = sorted({len(l2) for l2, _ in cases.values()})
     axis.set(xlabel="L2 distance, pixels in [0, 1]", ylabel="images moved", xlim=(0, far), ylim=(0, 1))
     axis.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9.5)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9.5, title=f"images: {' or '.join(map(str, counts))}",
+                  title_fontsize=9.5)
     return figure
 
 

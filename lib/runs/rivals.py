@@ -9,6 +9,8 @@ from lib.results import Record
 from lib.runs.reject import REJECTED, SYSTEMS, fitted, reading
 from lib.runs.views import Bench, hardest
 
+SHORT = dict(zip(SYSTEMS, ("integrated", "generative", "Madry")))
+
 
 def at_equal_accuracy(of: Bench, eps: float, single: bool = False) -> pd.DataFrame:
     """Errors of the systems in the worst case, each at the threshold that leaves as many natural test images read right
@@ -37,6 +39,21 @@ def _threshold(clean: Record, model: str, accuracy: float) -> float:
     read, score = reading(clean, model)
     kept = np.sort(score[read == clean["label"]])[::-1]
     return float(kept[min(round(accuracy * len(read)), len(kept)) - 1])
+
+
+def lines(found: pd.DataFrame) -> pd.DataFrame:
+    """What `at_equal_accuracy` says, as text: a line an accuracy; errors in per cent, and how many points more the two
+    systems of detectors err than Madry's network, with its interval. Index: n, and natural accuracy. May be empty."""
+    text = {(f"{line['n']:.0f}", tables.percent(line["accuracy"])):
+            {("error, %", SHORT[model]): _points(line[model]) for model in SYSTEMS}
+            | {("points more than Madry's (95 %)", SHORT[model]):
+               tables.interval(*(line[f"{part} {model}"] for part in ("more", "low", "high")), _points) for model in SYSTEMS[:2]}
+            for line in found.to_dict("records")}
+    return pd.DataFrame(text).T.rename_axis(["n", "accuracy"]) if text else pd.DataFrame()
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f}".replace("-", "−")
 
 
 def in_words(found: pd.DataFrame) -> str:

@@ -39,9 +39,24 @@ def records(system: str, profile: str, seed: int, results: Path | None = None) -
 
 
 def distances(system: str, profile: str, seed: int, results: Path | None = None) -> dict[str, tuple]:
-    """For `plots.distances`: "random aim, published step" -> (L2 image by image, whether the image got there)."""
+    """For `plots.distances`: "random aim, published step" -> (L2 image by image, whether the image got there), on the
+    images that every search had, the first ones; last, where there are several, the shortest way of all to each."""
     found = records(system, profile, seed, results)
-    return {f"{name(aim)}, {how}": (record["l2"], record["success"]) for (aim, how), record in found.items()}
+    shared = min((len(record["l2"]) for record in found.values()), default=0)
+    cases = {f"{name(aim)}, {how}": (record["l2"][:shared], record["success"][:shared])
+             for (aim, how), record in found.items()}
+    if len(cases) > 1:
+        far = np.min([np.where(ok, l2, np.inf) for l2, ok in cases.values()], axis=0)
+        cases[EVERY] = (far, np.isfinite(far))
+    return cases
+
+
+def unmoved(system: str, profile: str, seed: int, aim: str, how: str, results: Path | None = None) -> tuple[int, int, int] | None:
+    """Of a search: images that it never moved into another class, images it had, steps in a round. None without records."""
+    record = records(system, profile, seed, results).get((aim, how))
+    if record is None:
+        return None
+    return int((~record["success"]).sum()), len(record["success"]), int(record.settings["steps"])
 
 
 def name(aim: str) -> str:

@@ -185,21 +185,23 @@ def as_likely(natural: np.ndarray, attacked: np.ndarray, share: float = 0.05) ->
     return (float(above.mean()), *wilson(above.mean(), len(above)), len(above))
 
 
-def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, float]]) -> dict:
+def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, float]], rejected: float = 0.01) -> dict:
     """Arguments of `plots.grid`: the first test images, unselected, and what attacks made of them, a row each.
 
     clean: (image, H, W) in [0, 1]. cases: row name -> (system, attack, eps). The caption says what the attacked system
-    reads and what f reads; a red frame marks what the system misreads. Where all attacks go towards a class, the same in
-    all rows, columns name it.
+    reads, in brackets if it refuses the image, and what f reads; a red frame marks what the system misreads and accepts.
+    rejected: share of validation images that the threshold refuses. Where all attacks go towards a class, the same in all
+    rows, columns name it.
     """
     found = {row: (model, of.at(eps)[words]) for row, (model, words, eps) in cases.items() if words in of.at(eps)}
     count = min((len(record["thumbs"]) for _, record in found.values()), default=0)
     images, captions, flagged = [list(clean[:count])], [[""] * count], [[False] * count]
     for model, record in found.values():
         seen, f = reading(record, model)[0][:count], record["f"].argmax(1)[:count]
+        accepted = (fitted(of.natural["validation"], model, rejected)(record)[1] if of.ready else seen == seen)[:count]
         images.append(list(record["thumbs"][:count, 0]))
-        captions.append([f"{a}, f: {b}" for a, b in zip(seen, f)])
-        flagged.append((seen != record["label"][:count]).tolist())
+        captions.append([f"{a}, f: {b}" if passed else f"({a}), f: {b}" for a, b, passed in zip(seen, f, accepted)])
+        flagged.append((accepted & (seen != record["label"][:count])).tolist())
     first = next(iter(found.values()))[1] if found else None
     columns = [f"a {k}" for k in first["label"][:count]] if found else []
     if found and all("target" in record.arrays for _, record in found.values()):

@@ -63,6 +63,8 @@ def test_a_line_of_distances_ends_below_one_where_some_images_never_arrive():
     line = figure.axes[0].lines[0]
     assert line.get_ydata()[-1] == 2 / 3 and line.get_xdata().tolist()[:3] == [0, 1.0, 3.0]
     plots.distances({"a": (np.array([1.0]), np.array([False]))})           # none arrives: still a figure
+    both = plots.distances({"a": (np.array([2.0]), np.array([True])), rejects.NEAREST: (np.array([1.0]), np.array([True]))})
+    assert both.axes[0].lines[1].get_color() == "#26241f" and "images: 1" in words(both)
 
 
 def test_auc_has_a_panel_for_each_system_and_a_ring_where_a_number_is_printed():

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -65,6 +66,17 @@ def test_the_first_two_detectors_get_every_test_and_the_others_the_main_one():
             "main", "longer", "normgrad", "restarts", "step size", "other ball"})
 
 
+def test_detectors_trained_with_longer_steps_than_published_are_all_tested_with_those_too():
+    for profile, system, shortened in (("laptop", "linf0.5", True), ("laptop", "l2-5.0", False), ("paper", "linf0.5", False)):
+        plans = [auc.tests(profile, system, k) for k in (0, 8)]
+        kinds = [{strength.kind_of(test, system, profile): test for test in plan} for plan in plans]
+        assert all(("training" in kind) == shortened for kind in kinds)
+        if shortened:
+            inner, own = DETECTORS[profile].inner(system), kinds[1]["training"]
+            assert (own.steps, own.step_size, own.restarts) == (inner.steps, inner.step_size, 1)
+            assert plans[1][own] == plans[1][kinds[1]["main"]]
+
+
 @pytest.mark.parametrize("table, count", [("1", 16), ("8", 16), ("9", 32), ("10", 4), ("11", 10), ("12", 10)])
 def test_published_tables_are_read_in_the_form_of_our_rows(table, count):
     rows = published_auc(table)
@@ -118,6 +130,16 @@ def test_a_drop_that_nobody_saw_may_still_meet_the_next_negative():
         found = strength.change(stored([1.5] * 100, range(100), natural), stored(after, range(100), natural))
         covered.append(found["low"] <= 0.009 <= found["high"])
     assert np.mean(covered) > 0.9
+
+
+def test_what_its_own_attack_cannot_touch_and_the_main_one_can_is_named():
+    rows = pd.DataFrame([("a", "3", "training", 1.0), ("a", "3", "main", 0.5), ("a", "8", "training", 0.99), ("a", "8", "main", 0.98),
+                         ("b", "0", "training", 0.9), ("b", "0", "main", 0.9), ("b", "1", "main", 0.1)],
+                        columns=["variant", "class", "kind", "value"])
+    found = strength.taught(rows)
+    assert found.iloc[0].to_dict() == {"variant": "a", "class": "3", "training": 1.0, "main": 0.5, "fall": 0.5} and len(found) == 3
+    assert strength.fallen(found, {"a": "A", "b": "B"}) == "of A class 3; of B none"
+    assert strength.taught(rows[rows.kind == "main"]).empty and strength.fallen(found[:0], {}) == "no rows yet"
 
 
 def test_the_main_attack_beside_another_optimiser_is_that_of_the_first_table(tmp_path):

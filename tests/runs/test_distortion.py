@@ -107,10 +107,22 @@ def test_dropping_the_aim_is_judged_search_by_search(folder):
 
 def test_records_are_named_by_aim_and_search_in_order(folder):
     assert list(routes.distances("linf0.3", "smoke", 0, folder)) == [
-        "random aim, published step", "random aim, smaller steps, best iterate", "no aim, smaller steps"]
+        "random aim, published step", "random aim, smaller steps, best iterate", "no aim, smaller steps", routes.EVERY]
     rows = pd.DataFrame({"loss": ["random", "random", "untargeted", "nearest"], "step_size": [1.0, 0.1, 0.1, np.nan],
                          "protocol": ["published", "published", "strong", "strong"]})
     assert tuple(routes.search(rows)) == (*routes.SEARCHES, routes.EVERY)
+
+
+def test_searches_are_drawn_on_the_images_that_all_of_them_had_with_the_shortest_way_to_each(folder):
+    two = record("untargeted", 0.1, False, [0.35, 0.1, 0.4], [True, False, False])
+    write_record(folder / "smoke/distortion/GAT_linf0.3_c_seed0.npz", two.arrays, two.settings)
+    far, arrived = routes.distances("linf0.3", "smoke", 0, folder)[routes.EVERY]
+    assert far.tolist() == pytest.approx([0.3, 0.1, 0.2]) and arrived.all()
+    write_record(folder / "smoke/distortion/GAT_linf0.3_b_seed0.npz", two.arrays | {"l2": two["l2"][:2], "success": two["success"][:2]},
+                 two.settings | {"loss": "random", "protocol": "strong"})
+    assert {len(l2) for l2, _ in routes.distances("linf0.3", "smoke", 0, folder).values()} == {2}
+    assert routes.unmoved("linf0.3", "smoke", 0, "untargeted", routes.SMALLER, folder)[:2] == (2, 3)
+    assert routes.unmoved("linf0.3", "smoke", 0, "untargeted", routes.BEST, folder) is None
 
 
 def test_pictures_leave_a_gap_where_an_image_never_arrived(folder):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib.profiles import DENSITIES
@@ -61,3 +62,11 @@ def test_departures_name_each_size_that_is_not_published():
 def test_an_unknown_moment_is_refused(folder):
     with pytest.raises(ValueError, match="at = 'start'; expected 'end', 'ordinary' or 'long'"):
         maps.plane("smoke", at="start", results=folder)
+
+
+def test_what_time_alone_does_is_said_only_where_it_was_tried():
+    rows = pd.DataFrame({"metric": "tv", "variant": "paper", "model": ["GAT", "GAT", "ordinary-long", "ordinary-long"],
+                         "value": [0.1, 0.2, 0.9, 1.0]})
+    assert "not known" in maps.time_alone(rows[:2])
+    assert maps.time_alone(rows).startswith("Time alone does not do it") and "95.0 % (90.0 to 100.0)" in maps.time_alone(rows)
+    assert maps.time_alone(rows.assign(value=[0.1, 0.95, 0.9, 1.0])).startswith("After as many updates")

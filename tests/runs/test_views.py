@@ -73,7 +73,15 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
     sure = found.assign(**{"low GAT-integrated": 0.1, "high GAT-generative": -0.1})
     assert rivals.in_words(sure.head(1)) == "at 100.0 % the integrated one surely more and the generative one surely less"
     assert rivals.in_words(sure.assign(**{"low GAT-generative": 0.1, "high GAT-generative": 0.2}).head(1)) == "at 100.0 % both surely more"
-    assert rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3).empty
+    nothing = rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3)
+    assert nothing.empty and rivals.lines(nothing).empty
+
+
+def test_lines_of_equal_accuracy_have_errors_and_points_with_their_intervals(bench):
+    text = rivals.lines(rivals.at_equal_accuracy(bench, 0.3).head(1))
+    assert list(text.index) == [("4", "100.0 %")] and list(text["error, %"].columns) == ["integrated", "generative", "Madry"]
+    assert text.iloc[0][("error, %", "generative")] == "50.0"
+    assert text.iloc[0][("points more than Madry's (95 %)", "generative")].startswith("50.0 (")
 
 
 def test_records_of_different_images_have_no_worst_case():
@@ -128,12 +136,21 @@ def test_winning_logits_are_of_right_natural_and_misread_attacked_images(bench):
     assert np.isnan(views.as_likely(natural, attacked[:0])[0])
 
 
-def test_pictures_say_what_both_read_and_frame_what_is_misread(bench):
+def test_pictures_say_what_both_read_and_frame_what_is_misread_and_accepted(bench):
     clean = np.zeros((6, 28, 28))
     shown = views.pictures(bench, clean, {"generative": ("GAT-generative", "detectors (9)", 0.3),
                                           "not stored": ("Madry", "Madry (8)", 0.3)})
     assert shown["rows"] == ["test image", "generative"] and shown["columns"] == ["a 0", "a 1", "a 2", "a 0"]
     assert shown["captions"][1][0] == "1, f: 0" and shown["flagged"][1] == [True, False, False, False]
+
+
+def test_pictures_put_what_a_system_refuses_in_brackets(bench):
+    bench.natural["validation"] = record([0, 1, 2, 0, 1, 2], [1, 2, 9, 9, 9, 9], attack="validation", thumbs=False)
+    case = {"generative": ("GAT-generative", "detectors, margin", 0.3)}                    # scores 5.5, 8.5, 9 and 3
+    shown = views.pictures(bench, np.zeros((6, 28, 28)), case, rejected=0.4)               # threshold 9
+    assert shown["captions"][1] == ["(2), f: 0", "(2), f: 1", "2, f: 2", "(1), f: 0"] and shown["flagged"][1] == [False] * 4
+    shown = views.pictures(bench, np.zeros((6, 28, 28)), case, rejected=0)
+    assert shown["captions"][1][0] == "2, f: 0" and shown["flagged"][1] == [True, True, False, True]
 
 
 def test_pictures_pushed_towards_a_class_are_named_by_it_and_scored_by_its_logit(bench):
