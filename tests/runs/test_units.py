@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lib import locks
-from lib.results import read_record
+from lib.results import read_record, read_rows
 from lib.runs import units
 
 
@@ -103,6 +103,51 @@ def test_two_processes_do_not_compute_the_same_unit_twice(tmp_path):
     for process in processes:
         process.join()
     assert [p.exitcode for p in processes] == [0, 0] and marks(tmp_path) == 1
+
+
+def test_two_processes_share_units_instead_of_waiting_for_each_other_at_each(tmp_path):
+    def todo():
+        return [units.Unit(str(i), lambda device, i=i: (time.sleep(0.3), counting(tmp_path, str(i)).compute(device))[1])
+                for i in range(8)]
+
+    def took(results, workers):
+        begun = time.monotonic()
+        processes = [multiprocessing.get_context("fork").Process(
+            target=lambda: units.ensure("toy", todo(), summarise, profile="smoke", results=tmp_path / results, device="cpu"))
+            for _ in range(workers)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert [p.exitcode for p in processes] == [0] * workers and len(read_rows(tmp_path / results / "smoke/toy.csv")) == 8
+        return time.monotonic() - begun
+
+    units.commit()                                  # once, for all that are forked from here
+    alone = took("alone", 1)
+    assert took("shared", 2) < 0.75 * alone         # they sleep: it does not depend on cores
+    assert [marks(tmp_path, str(i)) for i in range(8)] == [2] * 8
+
+
+def test_a_lock_that_another_holds_is_not_waited_for_when_asked_not_to(tmp_path):
+    with locks.locked(tmp_path / "a") as first, locks.locked(tmp_path / "a", wait=False) as second:
+        assert (first, second) == (True, False)
+    with locks.locked(tmp_path / "a", wait=False) as third:
+        assert third
+
+
+def test_what_a_unit_leaves_to_go_on_from_is_removed_only_when_its_record_is_there(tmp_path, monkeypatch):
+    state, plain = tmp_path / "a.state", counting(tmp_path)
+    unit = units.Unit("a", lambda device: (state.touch(), plain.compute(device))[1], done=state.unlink)
+    monkeypatch.setattr(units, "write_record", full)
+    with pytest.raises(OSError, match="No space left"):
+        ensure(tmp_path, unit)
+    assert state.exists()
+    monkeypatch.undo()
+    assert len(ensure(tmp_path, unit)) == 1 and not state.exists()
+
+
+def full(*_):
+    raise OSError("No space left on device")
 
 
 def test_a_record_says_where_it_comes_from(tmp_path):
