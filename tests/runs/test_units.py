@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lib import locks
-from lib.results import read_record, read_rows
+from lib.results import read_record
 from lib.runs import units
 
 
@@ -106,26 +106,30 @@ def test_two_processes_do_not_compute_the_same_unit_twice(tmp_path):
 
 
 def test_two_processes_share_units_instead_of_waiting_for_each_other_at_each(tmp_path):
-    def todo():
-        return [units.Unit(str(i), lambda device, i=i: (time.sleep(0.3), counting(tmp_path, str(i)).compute(device))[1])
-                for i in range(8)]
+    """Time in which some unit is under way, beside that of one after the other; they sleep: no cores are needed."""
+    context = multiprocessing.get_context("fork")
+    ready = context.Barrier(2)
 
-    def took(results, workers):
+    def sleep(name):
         begun = time.monotonic()
-        processes = [multiprocessing.get_context("fork").Process(
-            target=lambda: units.ensure("toy", todo(), summarise, profile="smoke", results=tmp_path / results, device="cpu"))
-            for _ in range(workers)]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-        assert [p.exitcode for p in processes] == [0] * workers and len(read_rows(tmp_path / results / "smoke/toy.csv")) == 8
-        return time.monotonic() - begun
+        time.sleep(0.4)
+        return {"value": np.array([1.0]), "span": np.array([begun, time.monotonic()])}, {"name": name}
 
-    units.commit()                                  # once, for all that are forked from here
-    alone = took("alone", 1)
-    assert took("shared", 2) < 0.75 * alone         # they sleep: it does not depend on cores
-    assert [marks(tmp_path, str(i)) for i in range(8)] == [2] * 8
+    def work():
+        ready.wait()
+        ensure(tmp_path, *(units.Unit(str(i), lambda device, i=i: sleep(str(i))) for i in range(8)))
+
+    processes = [context.Process(target=work) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    spans = sorted(read_record(path)["span"].tolist() for path in (tmp_path / "results/smoke/toy").glob("*.npz"))
+    assert [p.exitcode for p in processes] == [0, 0] and len(spans) == 8
+    busy, until = 0.0, 0.0
+    for begun, ended in spans:
+        busy, until = busy + max(0.0, ended - max(begun, until)), max(until, ended)
+    assert busy < 0.75 * sum(ended - begun for begun, ended in spans)
 
 
 def test_a_lock_that_another_holds_is_not_waited_for_when_asked_not_to(tmp_path):
