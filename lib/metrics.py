@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
 
 Z = 1.959963984540054          # two-sided 95 % of the standard normal
+WORST = "worst of all"         # what rows and figures call an image's worst case over attacks
 
 
 def correct(predictions: Int[ndarray, "*lead image draw"], labels: Int[ndarray, " image"]

@@ -34,19 +34,28 @@ def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str])
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and header of a file of ours. Raises ValueError naming it where it is damaged, or is no such file.
-
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+    """Tensors and header of a file of ours. Raises ValueError naming it where it is damaged, or is no such file."""
+    with _named(path):
+        header = _header(path)
         tensors = load_file(path)
         wanted = header.pop("crc32", _listed(path).get(path.name))
         if wanted is not None and checksum(tensors, header) != wanted:
             raise ValueError(f"checksum {checksum(tensors, header)} instead of {wanted}")
-    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete that file and train again") from error
     return tensors, header
+
+
+def _header(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _named(path: Path):
+    """Errors of reading it as a ValueError that names the file and the remedy."""
+    try:
+        yield
+    except (SafetensorError, ValueError) as error:      # what is no UTF-8 or no JSON is a ValueError too
+        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete that file and train again") from error
 
 
 def save_weights(path: Path, model: nn.Module, settings: Mapping) -> None:
@@ -85,17 +94,23 @@ def load_weights(path: Path, model: nn.Module, expected: Mapping) -> dict:
 
 
 def settings_of(path: Path) -> dict:
-    """The settings in the header of saved weights, without reading the weights; {} where there is no such file."""
+    """The settings in the header of saved weights, without reading the weights; {} where there is no such file.
+
+    Raises ValueError naming the file where it is damaged.
+    """
     if not Path(path).exists():
         return {}
-    with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("settings", "{}"))
+    with _named(path):
+        return json.loads(_header(path).get("settings", "{}"))
 
 
 def fingerprint(path: Path) -> str:
-    """The checksum that saved weights state of themselves, "" for weights of before there were any."""
-    with safe_open(path, framework="pt") as file:
-        return (file.metadata() or {}).get("crc32", _listed(path).get(Path(path).name, ""))
+    """The checksum that saved weights state of themselves, "" for weights of before there were any.
+
+    Raises ValueError naming the file where it is damaged.
+    """
+    with _named(path):
+        return _header(path).get("crc32", _listed(path).get(Path(path).name, ""))
 
 
 def _listed(path: Path) -> dict[str, str]:

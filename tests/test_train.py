@@ -10,7 +10,7 @@ from lib.models import build
 from lib.models.bayes import DeepBayes
 from lib.models.nets import Architecture
 from lib.profiles import PROFILES, Training, profile
-from lib.train import fit, load_weights, refuse_dead_decoder, save_weights
+from lib.train import fingerprint, fit, load_weights, refuse_dead_decoder, save_weights, settings_of
 
 TINY = Architecture((1, 4, 4), channels=(2, 2, 2), hidden=8, latent=2)
 
@@ -72,8 +72,9 @@ def test_a_truncated_checkpoint_is_refused_by_name(tmp_path):
     path = tmp_path / "w.safetensors"
     save_weights(path, model(), {"model": "GFZ"})
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ValueError, match="w.safetensors cannot be read .* delete that file"):
-        load_weights(path, model(), {"model": "GFZ"})
+    for read in (lambda: load_weights(path, model(), {"model": "GFZ"}), lambda: settings_of(path), lambda: fingerprint(path)):
+        with pytest.raises(ValueError, match="w.safetensors cannot be read .* delete that file"):
+            read()
 
 
 def test_a_dead_decoder_is_refused():

@@ -29,7 +29,8 @@ def outcomes(records: Sequence[Record], keys: dict) -> pd.Series | None:
     eps, worst = keys.get("eps", -1), keys.get("loss") == WORST
     attacks = [r for r in records if r.settings["loss"] and (isclose(r.settings["eps"], eps) or worst and r.settings["eps"] < eps)
                and (worst or keys.get("loss") == label(r))]
-    chosen = [natural["clean"]] if keys["metric"] == "accuracy" and "clean" in natural else attacks
+    undisturbed = keys["metric"] == "accuracy"
+    chosen = attacks if not undisturbed else [natural["clean"]] if "clean" in natural else []
     named = {detector_name(rejected, per_class): (rejected, per_class) for rejected in REJECTED for per_class in (False, True)}
     if "validation" not in natural or not chosen or keys.get("detector") not in named:
         return None
@@ -37,7 +38,7 @@ def outcomes(records: Sequence[Record], keys: dict) -> pd.Series | None:
     counts = []
     for record in chosen:
         right, accepted = outcome(record)
-        counts.append(pd.Series((right if chosen != attacks else ~right) & accepted, record["index"]))
+        counts.append(pd.Series((right if undisturbed else ~right) & accepted, record["index"]))
     return pd.concat(counts, axis=1, join="inner").any(axis=1).astype(float)
 
 

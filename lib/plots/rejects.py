@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
+from lib.metrics import WORST
 from lib.plots.palette import FAINT, GROUND, INK, NAMES, Plate, blank, look, styled
 
-WORST = "worst of all"
 NEAREST = "nearest of all"
 SHADES = ("#1d6fb8", "#e58a1f", "#2f8f5b", "#7d1d3f", "#35a3b8", "#8a6d3b", "#6a51a3", "#c4412f")
 STYLES = ("-", "--", ":", "-.")

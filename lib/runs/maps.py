@@ -113,9 +113,9 @@ def course(profile: str, seed: int = 0, results: Path | None = None) -> dict[int
 def curves(metric: str, profile: str, seed: int = 0, results: Path | None = None) -> dict[str, list[tuple]]:
     """A metric on the line along the training, by setting: (adversarial updates, value) of each seed that is there."""
     found = {}
-    for name, setting in DENSITIES[profile]:
+    for (name, setting), sizes in DENSITIES[profile].items():
         if name == LINE:
-            taken = [stored(name, profile, s, setting, results=results) for s in range(seed, seed + 3)]
+            taken = [stored(name, profile, s, setting, results=results) for s in range(seed, seed + sizes.seeds)]
             found[setting] = [(record["update"][ordinary(record):] - record.settings["ordinary"],
                                record[metric][ordinary(record):]) for record in taken if record]
     return found

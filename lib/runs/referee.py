@@ -166,7 +166,10 @@ def _settings(model: str, attack: str, profile: str, seed: int, dataset, cells: 
 
 
 def summarise(records: list[Record]) -> list[dict]:
-    """Accuracy of every cell, and over its successes (images read correctly before, wrongly after) the mean l2."""
+    """Accuracy of every cell, and the mean l2 over the images that it moved and that are misread then.
+
+    An image that was misread before the attack counts too, where the attack moved it all the same.
+    """
     rows = []
     for group in pooled(records):
         key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile",

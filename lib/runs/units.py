@@ -28,11 +28,14 @@ class Unit:
     """One piece of work: its name is its file's. compute() returns the record's arrays and settings.
 
     images: how many it is asked for, where its name does not say; a record that was asked for fewer is computed anew.
+    done: called once the record is on disk, to remove what a cut-off compute() would have gone on from; not before, since
+    a record that cannot be written may have cost hours.
     """
 
     name: str
     compute: Callable[[torch.device], tuple[dict[str, np.ndarray], dict]]
     images: int = 0
+    done: Callable[[], None] | None = None
 
     def stored(self, path: Path) -> bool:
         """Whether the record at `path` is there and was asked for as many images. ValueError if it cannot be read."""
@@ -98,9 +101,9 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
 
     results: the folder of all profiles (default: the committed one). fresh: compute every unit again. only: compute
     just this unit, or NOTHING but rows that are behind their records, or not even these: LISTED returns the units
-    themselves (columns unit, images, record, stored). seed: return the rows of this training seed alone. A unit that another
-    process is at work on is waited for, not computed twice. Raises ValueError for an unknown profile, unit or device
-    before any work.
+    themselves (columns unit, images, record, stored). seed: return the rows of this training seed alone. Units that other
+    processes are at work on are left to them and waited for at the end, not computed twice. Raises ValueError for an
+    unknown profile, unit or device before any work.
     """
     profile_of(profile)
     target, units = device_of(device), list(units)
@@ -115,8 +118,16 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
             raise ValueError(f"unknown unit {only!r} of {experiment}; expected one of {', '.join(u.name for u in units)}")
         units = [unit for unit in units if unit.name == only]
     todo = [unit for unit in units if fresh or not unit.stored(folder / f"{unit.name}.npz")]
-    for unit in tqdm(todo, desc=f"{experiment} ({profile})", disable=None if todo else True):
-        _compute(unit, folder / f"{unit.name}.npz", target, fresh)
+    with tqdm(total=len(todo), desc=f"{experiment} ({profile})", disable=None if todo else True) as bar:
+        held = []
+        for unit in todo:               # what others hold comes last: waiting for it at once, all would march in step
+            if _compute(unit, folder / f"{unit.name}.npz", target, fresh, wait=False):
+                bar.update()
+            else:
+                held.append(unit)
+        for unit in held:
+            _compute(unit, folder / f"{unit.name}.npz", target, fresh, wait=True)
+            bar.update()
     rows = folder.with_suffix(".csv")
     if only != NOTHING or any(folder.glob("*.npz")):
         _bring_up_to_date(rows, folder, summarise, certainly=bool(todo))
@@ -143,10 +154,13 @@ def _record(mark: Path) -> Path:
     return mark.with_name(mark.name[1:].removesuffix(".new"))
 
 
-def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
-    with locked(path):
+def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool, wait: bool) -> bool:
+    """Whether the record is there now. False, without `wait`, where another process is at it."""
+    with locked(path, wait) as held:
+        if not held:
+            return False
         if not fresh and unit.stored(path):
-            return                                  # another process finished it while this one waited
+            return True                             # another process finished it since this one looked
         for left in path.parent.glob(f".{path.name}.*.tmp"):
             left.unlink()                           # by a process that was killed: whoever writes has this lock
         start = time.perf_counter()
@@ -158,6 +172,9 @@ def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
         news.touch()                                # before, so that no record is ever without it,
         write_record(path, arrays, settings)
         news.touch()                                # and after, should rows of an older record have been written meanwhile
+        if unit.done:
+            unit.done()
+    return True
 
 
 def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:

@@ -1,4 +1,4 @@
-"""FGSM, PGD and MIM as published, and the strong protocol, on every classifier of Li et al. (2019)."""
+"""FGSM, PGD and MIM as published, on every classifier of Li et al. (2019), and what lib.runs.strong does on a batch."""
 
 from pathlib import Path
 
@@ -86,7 +86,8 @@ def compute(model: str, attack: str, seed: int, first: int, last: int, profile: 
                     "cells": settings, "dtype": dtype, "data": dataset.source, "weights": victim.weights}
 
 
-def _units(attacks, profile: str, seed: int, results: Path | None) -> list[units.Unit]:
+def units_of(attacks, profile: str, seed: int, results: Path | None) -> list[units.Unit]:
+    """A unit for each model, attack and block of test images. attacks: some of ATTACKS, or "strong" (lib.runs.strong)."""
     return [units.Unit(f"{model}_{attack}_seed{seed}_{first:05d}-{last:05d}",
                        lambda device, job=(model, attack, seed, first, last): compute(*job, profile, results, device))
             for model in MODELS for attack in attacks
@@ -96,14 +97,7 @@ def _units(attacks, profile: str, seed: int, results: Path | None) -> list[units
 def whitebox(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
              fresh: bool = False, only: str | None = None):
     """Rows of FGSM, PGD and MIM under the published protocol, over the eps grid, with detection rates."""
-    return units.ensure("whitebox", _units(ATTACKS, profile, seed, results), outcomes.summariser(profile, results),
-                        profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
-
-
-def strong_protocol(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
-                    fresh: bool = False, only: str | None = None):
-    """Rows of the strong protocol: several losses, averaged gradients, restarts, survivors carried over ascending eps."""
-    return units.ensure("strong", _units(("strong",), profile, seed, results), outcomes.summariser(profile, results),
+    return units.ensure("whitebox", units_of(ATTACKS, profile, seed, results), outcomes.summariser(profile, results),
                         profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
 
 

@@ -33,6 +33,14 @@ def test_accuracy_is_over_natural_images():
     assert pairs.outcomes(NATURAL + ATTACKS, keys).mean() == pytest.approx(row["value"])
 
 
+def test_accuracy_is_over_natural_images_where_keys_of_one_attack_are_given_too():
+    keys = {"metric": "accuracy", "model": "GAT-generative", "detector": "reject 1%"}
+    attack = {"eps": 0.3, "loss": "detectors (9)"}
+    assert pairs.outcomes(NATURAL + ATTACKS, keys | attack).equals(pairs.outcomes(NATURAL + ATTACKS, keys))
+    without = [record for record in NATURAL if record.settings["attack"] != "clean"]
+    assert pairs.outcomes(without + ATTACKS, keys | attack) is None
+
+
 @pytest.mark.parametrize("gone", [{"loss": "another"}, {"eps": 0.4}, {"detector": "reject 7%"}])
 def test_without_a_record_or_a_known_threshold_there_is_nothing_to_pair(gone):
     keys = ERROR | {"model": "Madry", "detector": "reject 5%", "loss": "detectors (9)"} | gone

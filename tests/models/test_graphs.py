@@ -53,7 +53,7 @@ def test_log_joint_adds_one_term_for_each_modelled_variable(name):
     assert total == sum({"z": 1, "y": 10, "x": 100}[v] for v in asked)
 
 
-def test_generative_graphs_are_those_in_which_the_class_helps_to_make_the_image():
+def test_generative_graphs_are_those_that_make_the_image_and_do_not_read_the_class_off_it():
     assert [name for name, graph in GRAPHS.items() if graph.generative] == ["GFZ", "GFY", "GBZ", "GBY"]
 
 

@@ -6,8 +6,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from lib import plots
+from lib import metrics, plots
 from lib.plots import rejects
+from lib.runs import reject
 
 
 @dataclass
@@ -87,3 +88,8 @@ def test_long_names_widen_a_grid_instead_of_squeezing_its_images():
     images = [[np.zeros((4, 4)), None]]
     short, long = (plots.grid(images, [name], ["a", "b"]) for name in ("GFZ", "a rather long name of a row\nand more"))
     assert long.get_figwidth() > short.get_figwidth() == 2.4
+
+
+def test_the_worst_case_is_called_in_figures_as_in_rows():
+    assert rejects.WORST == reject.WORST == metrics.WORST
+    assert rejects.painted(reject.WORST)[0] == rejects.INK

@@ -5,13 +5,17 @@ import resource
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from lib.pages.__main__ import main as pages
+from lib.profiles import DETECTORS
 from lib.results import ROOT, read_record
-from lib.runs import units
+from lib.runs import heads, units
 
 SUMMARISE = [{"experiment": "toy", "metric": "value", "value": 1.0, "seed": 0}]
 
@@ -55,6 +59,34 @@ def test_a_full_disk_is_named_keeps_what_was_there_and_is_mended_by_room(root, t
         remount(folder, "size=8m")
         assert len(ensure(folder, "a", "bb", megabytes=1)) == 2
     assert faults.lost == 0
+
+
+def test_a_record_that_cannot_be_written_after_a_training_costs_no_training(root, tmp_path, tally, monkeypatch):
+    """The same call goes on from where the training ended, to the same numbers."""
+    faults, unit, updates = tally("starved", "a full disk after a training"), "GAT_linf0.3_classes3_seed0", []
+    sizes, objective = DETECTORS["smoke"], heads.AgainstNegatives.objective
+    monkeypatch.setitem(DETECTORS, "smoke", replace(sizes, training=replace(sizes.training, updates=6), candidates=3))
+    monkeypatch.setattr(heads.AgainstNegatives, "objective", lambda *args: (updates.append(1), objective(*args))[1])
+
+    def trained(folder):
+        updates.clear()
+        heads.heads("smoke", 0, "cpu", folder, only=unit)
+        return read_record(folder / f"smoke/heads/{unit}.npz"), load_file(heads.checkpoint("GAT", "smoke", 0, "linf0.3-class3", folder))
+
+    expected, weights = trained(tmp_path / "whole")
+    assert len(updates) == 6
+    (tmp_path / "cut/smoke").mkdir(parents=True)
+    with disk(tmp_path / "cut/smoke/heads", "8k") as folder:
+        (folder / ".full").write_bytes(bytes(8192))
+        with pytest.raises(OSError, match=r"cannot write .*\.npz: .*No space left.*Free space"):
+            trained(tmp_path / "cut")
+        (folder / ".full").unlink()
+        remount(folder, "size=8m")
+        found, again = trained(tmp_path / "cut")
+        faults.count(len(updates) <= 2 and np.array_equal(found["objective"], expected["objective"])
+                     and all(torch.equal(again[name], weights[name]) for name in weights))
+    left = {path.suffix for path in (tmp_path / "cut/smoke/checkpoints").iterdir()}
+    assert faults.lost == 0 and left == {".safetensors"}
 
 
 def test_results_that_cannot_be_written_can_be_read_and_are_named_when_work_is_missing(root, tmp_path, tally):

@@ -9,7 +9,7 @@ import torch
 
 from lib.metrics import correct
 from lib.results import one, read_record, select
-from lib.runs import averaging, carlini, clean, outcomes, precision, samples, whitebox
+from lib.runs import averaging, carlini, clean, outcomes, precision, samples, strong, whitebox
 from lib.runs.training import training
 from lib.runs.victims import Victim, first_images
 
@@ -133,7 +133,7 @@ def test_more_samples_are_predictions_of_their_own(folder):
     assert (record["log_joint"][0] != record["log_joint"][1]).any()
 
 
-@pytest.mark.parametrize("experiment", [whitebox.whitebox, whitebox.strong_protocol, carlini.carlini, clean.clean, training])
+@pytest.mark.parametrize("experiment", [whitebox.whitebox, strong.strong, carlini.carlini, clean.clean, training])
 def test_an_unknown_profile_is_refused_before_any_work(experiment, tmp_path):
     with pytest.raises(ValueError, match="unknown profile 'desktop'; expected one of smoke, laptop, paper"):
         experiment("desktop", results=tmp_path)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +132,49 @@ def test_a_candidate_that_was_lost_is_asked_for_by_name(tmp_path, monkeypatch):
     first.unlink()
     with pytest.raises(ValueError, match=f"whose weights {first.name} are gone; delete"):
         runs.heads("smoke", 0, "cpu", tmp_path, only=unit)
+
+
+@pytest.mark.parametrize("removed", [1, 2])
+def test_a_training_whose_clearing_is_cut_short_can_be_made_anew(tmp_path, monkeypatch, removed):
+    unit, real, calls = "GAT_linf0.3_classes3_seed0", Path.unlink, []
+
+    def killed(path, missing_ok=False):
+        if path.suffix in (".partial", ".state") and path.exists():
+            calls.append(path)
+            if len(calls) > removed:
+                raise KeyboardInterrupt
+        real(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            runs.heads("smoke", 0, "cpu", tmp_path, only=unit)
+    (candidate, *_) = (path for path in calls[removed:] if path.suffix == ".partial")
+    candidate.write_text("of another training")
+    rows = runs.heads("smoke", 0, "cpu", tmp_path, only=unit, fresh=True)
+    whole = runs.heads("smoke", 0, "cpu", tmp_path / "whole", only=unit)
+    assert select(rows, metric="validation_auc").value.tolist() == select(whole, metric="validation_auc").value.tolist()
+    assert [path.suffix for path in (tmp_path / "smoke/checkpoints").iterdir()] == [".safetensors"]
+
+
+def test_detectors_that_another_process_has_just_finished_are_not_trained_again_and_lost_ones_are(tmp_path, monkeypatch):
+    unit, real, trained, once = "GAT_linf0.3_classes3_seed0", runs._train, [], runs.once
+
+    def load():
+        runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
+
+    def waited(path, make):                             # until the other, which holds the unit, is done
+        runs.heads("smoke", 0, "cpu", tmp_path, only=unit)
+        make()
+
+    monkeypatch.setattr(runs, "_train", lambda *args: (trained.append(args), real(*args))[1])
+    monkeypatch.setattr(runs, "once", waited)
+    load()
+    assert len(trained) == 1
+    monkeypatch.setattr(runs, "once", once)
+    checkpoint("GAT", "smoke", 0, "linf0.3-class3", tmp_path).unlink()
+    load()
+    assert len(trained) == 2
 
 
 def test_a_short_training_spans_the_ball_and_keeps_the_step_of_a_pixel_in_l2():

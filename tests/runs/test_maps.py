@@ -44,6 +44,14 @@ def test_the_course_starts_where_the_ordinary_training_ends(folder):
     assert updates[0] == 0 and len(values) == len(updates)
 
 
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_curves_are_of_as_many_trainings_as_the_profile_has(folder, monkeypatch, seeds):
+    record = maps.stored("two-gaussians", "smoke", results=folder)
+    monkeypatch.setattr(maps, "stored", lambda *_, **__: record)
+    monkeypatch.setitem(DENSITIES, "smoke", {key: replace(sizes, seeds=seeds) for key, sizes in DENSITIES["smoke"].items()})
+    assert {len(found) for found in maps.curves("tv", "smoke", results=folder).values()} == {seeds}
+
+
 def test_the_first_updates_can_be_taken_again(folder, monkeypatch):
     assert "agree with the record" in maps.check("smoke", results=folder)
     monkeypatch.setattr(runs, "SPOT", -1.0)
