@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 
 from lib.detectors.one_vs_rest import Curve, Reject, curve, generative, integrated
-from lib.metrics import wilson
+from lib.metrics import WORST, wilson
 from lib.results import COLUMNS, Record, same
 
 SYSTEMS = ("GAT-integrated", "GAT-generative", "Madry")
 REJECTED = (0.0, 0.01, 0.05)        # of natural images; thresholds are fitted on validation images
-WORST = "worst of all"
 
 
 def reading(record: Record, system: str, offsets: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """Train the eight classifiers of Li et al. (2019), or load them."""
 
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,6 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
         return {"update": np.array(list(told)), "bound": np.array([t["bound"] for t in told.values()], np.float32)}, (
             settings | {"trained_by": "lib.runs.schedule"})
     save_weights(path, model, settings | {"bound": float(np.mean(history[-1000:])), "trained_on": units.device_name(device)})
-    state.unlink(missing_ok=True)
     every = max(1, recipe.updates // 200)
     curve = history[:len(history) // every * every].reshape(-1, every).mean(1)
     return {"update": np.arange(1, len(curve) + 1) * every, "bound": curve.astype(np.float32)}, settings
@@ -141,7 +140,9 @@ def training(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
     variants = ["", *(variant for variant in ("published", "shortened") if only is not None and f"_{variant}_" in only)]
     todo = [units.Unit(unit_name(name, seed, variant),
                        lambda device, job=(name, variant): _train(job[0], profile, seed, recipe_of(job[0], profile, job[1]),
-                                                                  job[1], results, device))
+                                                                  job[1], results, device),
+                       done=partial(Path.unlink, checkpoint(name, profile, seed, variant, results).with_suffix(".state"),
+                                    missing_ok=True))
             for variant in variants for name in MODELS]
     return units.ensure("training", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
 

@@ -16,6 +16,8 @@ from lib.pages.__main__ import main as pages
 from lib.profiles import DETECTORS
 from lib.results import ROOT, read_record
 from lib.runs import heads, units
+from lib.runs.density import density
+from lib.runs.training import training
 
 SUMMARISE = [{"experiment": "toy", "metric": "value", "value": 1.0, "seed": 0}]
 
@@ -87,6 +89,34 @@ def test_a_record_that_cannot_be_written_after_a_training_costs_no_training(root
                      and all(torch.equal(again[name], weights[name]) for name in weights))
     left = {path.suffix for path in (tmp_path / "cut/smoke/checkpoints").iterdir()}
     assert faults.lost == 0 and left == {".safetensors"}
+
+
+@pytest.mark.parametrize("experiment, unit, folder", [(training, "DBX_seed0", "checkpoints"),
+                                                      (density, "two-gaussians_paper_gat_seed0", "density")])
+def test_what_a_training_goes_on_from_outlives_a_record_that_cannot_be_written(experiment, unit, folder, tmp_path, monkeypatch, tally):
+    faults, module, begun = tally("starved", "a full disk after a training"), sys.modules[experiment.__module__], []
+    fit = module.fit
+
+    def often(*args, **settings):                       # smoke trains too shortly to write a state by itself
+        begun.append(settings["state"].exists())
+        return fit(*args, **settings | {"save_every": 1})
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(module, "fit", often)
+    experiment("smoke", results=tmp_path / "whole", only=unit)
+    expected = read_record(tmp_path / f"whole/smoke/{experiment.__name__}/{unit}.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(units, "write_record", full)
+        with pytest.raises(OSError, match="No space left"):
+            experiment("smoke", results=tmp_path, only=unit)
+    begun.clear()
+    experiment("smoke", results=tmp_path, only=unit)
+    found = read_record(tmp_path / f"smoke/{experiment.__name__}/{unit}.npz")
+    faults.count(begun[0] and all(np.array_equal(found[name], array, equal_nan=True) for name, array in expected.arrays.items())
+                 and not [path for path in (tmp_path / "smoke" / folder).iterdir() if path.suffix in (".state", ".partial")])
+    assert faults.lost == 0
 
 
 def test_results_that_cannot_be_written_can_be_read_and_are_named_when_work_is_missing(root, tmp_path, tally):
