@@ -112,11 +112,15 @@ def test_averaged_gradients_are_compared_on_the_same_images_and_fixed_draws_keep
     assert set(select(rows, metric="accuracy").variant) == {"", "fixed"}
     lines = averaging.compared("smoke", 0, folder).set_index("draws")
     assert lines.index.tolist() == ["1", "2", "fixed"] and set(lines.n) == {4}
-    assert lines["fixed noise"].notna().tolist() == [False, False, True]
+    assert lines.held.notna().tolist() == [False, False, True]
     right = [correct(read_record(folder / f"smoke/averaging/GFZ_{way}_seed0_00000-00004.npz")["predictions"][0],
                      read_record(folder / "smoke/averaging/GFZ_1draws_seed0_00000-00004.npz")["label"]).mean()
              for way in ("1draws", "2draws")]
     assert lines.lost["2"] == pytest.approx(right[0] - right[1])
+    said = averaging.in_words(lines.reset_index())
+    assert f"over 2 draws instead of 1 take {100 * lines.lost['2']:.1f} points".replace("-", "−") in said.replace("-", "−")
+    assert averaging.shown(lines.reset_index()).loc[("GFZ, eps 0.15", "fixed"), "n"] == 4
+    assert "exist yet" in averaging.in_words(averaging.compared("smoke", 5, folder))
 
 
 def test_what_a_comparison_of_formats_cannot_tell_is_said_with_it():
