@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -74,15 +75,16 @@ def rounded(model: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def load_weights(path: Path, model: nn.Module, expected: Mapping) -> dict:
+def load_weights(path: Path, model: nn.Module, expected: Mapping, recipe: Mapping = MappingProxyType({})) -> dict:
     """Load weights into `model` and return their settings.
 
-    expected: settings that must agree, for instance {"model": "GFZ"}. Raises ValueError naming the file and the first
+    expected: settings that must agree, for instance {"model": "GFZ"}; recipe: those that must where they are told, as
+    older weights do not. Raises ValueError naming the file and the first
     disagreement: a checkpoint of another model, other shapes, or a damaged file.
     """
     weights, header = _read(Path(path))
     settings = json.loads(header.get("settings", "{}"))
-    for key, value in expected.items():
+    for key, value in {**expected, **{key: value for key, value in recipe.items() if key in settings}}.items():
         if settings.get(key) != value:
             raise ValueError(f"checkpoint {path} has {key} = {settings.get(key)!r}, expected {value!r}; it belongs to "
                              "another model or setting: name the right file, or delete this one and train again")

@@ -1,4 +1,5 @@
 """The ledger as it stands on a page: entries in full, or one line a claim. Every entry links to its rows and back."""
+import json
 from collections.abc import Mapping
 from html import escape
 
@@ -44,8 +45,8 @@ def as_html(table: pd.DataFrame, paper: str = "deep-bayes", page: str = LEDGER) 
     and, from any other page, to the entry in the ledger. A claim whose `link` is blank has no rows to link to.
     Readable on a phone, in light and dark, and without colour (a badge says its verdict).
     """
-    readings = {claim["id"]: claim["predicate"]["reading"] for claim in claims(paper)}
-    return f'{STYLE}<div class="ledger">{"".join(_entry(line, readings, page) for line in table.itertuples())}</div>'
+    known = {claim["id"]: claim["predicate"] for claim in claims(paper)}
+    return f'{STYLE}<div class="ledger">{"".join(_entry(line, known.get(line.id, {}), page) for line in table.itertuples())}</div>'
 
 
 def as_table(tables: Mapping[str, pd.DataFrame], page: str = "index") -> str:
@@ -102,10 +103,11 @@ def _of(line) -> str:
     return ", ".join(part for part in (line.of, f"n {line.n}" if line.ours and line.n else "") if part)
 
 
-def _entry(line, readings: dict[str, str], page: str) -> str:
-    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training"), *_links(line, page)]
-    reading = f"<details><summary>how it is decided</summary>{escape(readings.get(line.id, ''))}</details>"
-    facts = {"paper": line.published, "ours": line.ours, "why": line.why, "measured": line.also, "but": line.caution}
+def _entry(line, predicate: dict, page: str) -> str:
+    drawn = '"experiment": "rings"' in json.dumps(predicate)        # nothing is trained there: seeds draw training sets
+    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training set" if drawn else "training"), *_links(line, page)]
+    reading = f"<details><summary>how it is decided</summary>{escape(predicate.get('reading', ''))}</details>"
+    facts = {"paper": line.published, "ours": ", ".join(part for part in (line.ours, line.of) if part), "why": line.why, "measured": line.also, "but": line.caution}
     facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)
     return f"""<article id="claim-{escape(line.id)}">
 <div>{_badge(line)}

@@ -147,9 +147,17 @@ def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, resul
     return choose(stops, state, classes, profile, seed, system, results), history
 
 
+def recipe_of(system: str, profile: str) -> dict:
+    """What the weights of a detector say of how they were made, besides their update."""
+    settings, inner = DETECTORS[profile], DETECTORS[profile].inner(system)
+    return {"of_updates": settings.training.updates, "negatives": settings.negatives, "inner_eps": inner.eps,
+            "inner_steps": inner.steps, "inner_step_size": inner.step_size}
+
+
 def state_of(system: str, classes: tuple[int, ...], profile: str, seed: int, results: Path | None) -> Path:
     """Where a training that was cut off goes on from; its candidates lie beside it as <stem>.<update>.partial."""
-    name = f"{system}-classes{'-'.join(map(str, classes))}"
+    inner = DETECTORS[profile].inner(system)        # in the name, so that no training goes on under another attack
+    name = f"{system}-{inner.steps}x{inner.step_size:g}-classes{'-'.join(map(str, classes))}"
     return checkpoint("GAT", profile, seed, name, results).with_suffix(".state")
 
 
@@ -171,7 +179,8 @@ def choose(stops: list[int], state: Path, classes: tuple[int, ...], profile: str
         load_weights(files[best[position]], heads, {})
         save_weights(checkpoint("GAT", profile, seed, variant_of(system, k), results), heads.separate(position),
                      {"model": "GAT", "variant": system, "class": k, "seed": seed, "profile": profile,
-                      "updates": stops[best[position]], "validation_auc": float(scores[best[position], position])})
+                      "updates": stops[best[position]], "validation_auc": float(scores[best[position], position])}
+                     | recipe_of(system, profile))
     return {"candidate": np.array(stops, np.int32), "validation_auc": scores,
             "chosen": np.array(stops)[best].astype(np.int32)}
 
@@ -252,7 +261,8 @@ def trained_heads(system: str, profile: str, seed: int, device: torch.device, re
             once(path, partial(heads, profile, seed, str(device), results, fresh=gone, only=unit))
         with torch.device("meta"):                  # shapes alone: no time is lost on initial weights
             nets.append(ConvNet(1, dataset_of(profile).shape))
-        load_weights(path, nets[-1], {"model": "GAT", "variant": system, "class": k, "seed": seed, "profile": profile})
+        load_weights(path, nets[-1], {"model": "GAT", "variant": system, "class": k, "seed": seed, "profile": profile},
+                     recipe_of(system, profile))
     return Heads(nets).to(device).eval().requires_grad_(False)
 
 

@@ -33,20 +33,23 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
     path, dataset, settings = checkpoint(name, profile, seed, "", results), dataset_of(profile), DETECTORS[profile]
     recipe = settings.classifier if name == "f" else settings.robust
     expected = {"model": name, "seed": seed, "profile": profile, "updates": recipe.updates}
+    inner = settings.robust_inner
+    attack = {} if name == "f" else {"inner_eps": inner.eps, "inner_steps": inner.steps, "inner_step_size": inner.step_size,
+                                     "ramp": settings.robust_ramp}
 
     def train() -> None:
         with initial_weights(seed):
             net = ConvNet(len(dataset.classes), dataset.shape, "glorot" if name == "f" else "madry").to(device)
         taught = net if name == "f" else OnAttacked(net, settings.robust_inner, settings.robust_ramp)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
-        save_weights(path, net, expected | {"dataset": dataset.name, "batch": recipe.batch,
+        save_weights(path, net, expected | attack | {"dataset": dataset.name, "batch": recipe.batch,
                                             "rate": recipe.rate, "schedule": recipe.schedule})
         path.with_suffix(".state").unlink(missing_ok=True)
 
     once(path, train)
     with torch.device("meta"):
         net = ConvNet(len(dataset.classes), dataset.shape)
-    load_weights(path, net, expected)
+    load_weights(path, net, expected, attack)
     return net.to(device).eval().requires_grad_(False)
 
 

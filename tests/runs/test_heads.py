@@ -202,6 +202,14 @@ def test_training_keeps_the_checkpoint_of_the_best_validation_auc_and_says_which
     assert [path.suffix for path in (tmp_path / "smoke/checkpoints").iterdir()] == [".safetensors"]
 
 
+def test_detectors_trained_under_another_attack_are_refused(tmp_path, monkeypatch):
+    runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
+    more = replace(DETECTORS["smoke"], steps=DETECTORS["smoke"].steps + 1)
+    monkeypatch.setitem(DETECTORS, "smoke", more)
+    with pytest.raises(ValueError, match="has inner_steps = .*, expected .*; it belongs to another model or setting"):
+        runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
+
+
 def test_the_interval_of_an_auc_holds_the_true_value_as_often_as_it_says():
     rng, truth, inside = np.random.default_rng(0), 0.9213504, 0        # P(N(2, 1) > N(0, 1)) = Phi(sqrt 2)
     for _ in range(300):
