@@ -17,7 +17,7 @@ def percent(value: float, digits: int = 1) -> str:
 
 def points(value: float, digits: int = 1) -> str:
     """A difference of two fractions in percentage points; "–" for NaN."""
-    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} points"
+    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} points".replace("-", "−")
 
 
 def number(value: float, digits: int = 2) -> str:

@@ -78,9 +78,9 @@ def rounded(model: nn.Module) -> dict[str, Tensor]:
 def load_weights(path: Path, model: nn.Module, expected: Mapping, recipe: Mapping = MappingProxyType({})) -> dict:
     """Load weights into `model` and return their settings.
 
-    expected: settings that must agree, for instance {"model": "GFZ"}; recipe: those that must where they are told, as
-    older weights do not. Raises ValueError naming the file and the first
-    disagreement: a checkpoint of another model, other shapes, or a damaged file.
+    expected: settings that must agree, for instance {"model": "GFZ"}. recipe: settings that must agree if the file states
+    them; older files do not. Raises ValueError naming the file and the first disagreement: a checkpoint of another model,
+    other shapes, or a damaged file.
     """
     weights, header = _read(Path(path))
     settings = json.loads(header.get("settings", "{}"))

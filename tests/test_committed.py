@@ -63,7 +63,9 @@ def test_every_record_of_a_model_was_made_with_its_committed_weights(experiment)
 
 @pytest.mark.parametrize("experiment", ["auc", "detection", "distortion", "strangers"])
 def test_every_record_of_detectors_was_made_with_their_committed_weights(experiment):
-    for path in sorted((RESULTS / "laptop" / experiment).glob("*linf0.3*_seed0.npz")):
+    paths = sorted((RESULTS / "laptop" / experiment).glob("*linf0.3*_seed0.npz"))
+    assert paths
+    for path in paths:
         settings = read_record(path).settings
         which = ({"classes": (settings["class"],), "names": ()} if experiment == "auc"
                  else {"names": ()} if experiment == "distortion" else {})

@@ -38,7 +38,7 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
     balls: one norm, eps ascending. starts: points of the unit ball, scaled by eps; as many as restarts.
     steps: their length falls from 2 eps to eps / 40 in four stages (STRIDES): a constant short step stays in whatever
     corner it starts in where gradients mislead. check: the most steps in a stretch; stages end one too (`stretches`).
-    By default a quarter of the steps. draws: calls that a gradient is averaged over, and the logits by which
+    By default the longest stage. draws: calls that a gradient is averaged over, and the logits by which
     classes are ranked (`objective`). For a deterministic classifier draws = verdict_draws = 1.
 
     An image is let go when all of `verdict_draws` fresh draws misread it. This is looked at before the first step of
@@ -52,7 +52,7 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
     """
     check_pair(x, y)
     check_count("steps", steps)
-    check = max(1, steps // 4) if check is None else check
+    check = -(-steps // 4) if check is None else check
     for name, value in {"draws": draws, "verdict_draws": verdict_draws, "check": check}.items():
         check_count(name, value)
     if any(a.eps > b.eps for a, b in zip(balls, balls[1:])) or len({type(ball) for ball in balls}) != 1:

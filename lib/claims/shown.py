@@ -6,7 +6,6 @@ from html import escape
 import pandas as pd
 
 from lib.claims.ledger import VERDICTS, claims, counts
-from lib.tables import listed
 
 LEDGER = "claims"               # the page that has every claim
 STYLE = """<style>
@@ -46,7 +45,8 @@ def as_html(table: pd.DataFrame, paper: str = "deep-bayes", page: str = LEDGER) 
     Readable on a phone, in light and dark, and without colour (a badge says its verdict).
     """
     known = {claim["id"]: claim["predicate"] for claim in claims(paper)}
-    return f'{STYLE}<div class="ledger">{"".join(_entry(line, known.get(line.id, {}), page) for line in table.itertuples())}</div>'
+    body = "".join(_entry(line, known.get(line.id, {}), page) for line in table.itertuples())
+    return f'{STYLE}<div class="ledger">{body}</div>'
 
 
 def as_table(tables: Mapping[str, pd.DataFrame], page: str = "index") -> str:
@@ -66,9 +66,9 @@ def as_table(tables: Mapping[str, pd.DataFrame], page: str = "index") -> str:
 
 
 def cautions(table: pd.DataFrame) -> str:
-    """Of the claims that hold those whose verdict says little, in words: "a is true by definition and b is a timing"; "none"."""
+    """Of the claims that hold those whose verdict says little, and why: "a is true by definition; b is a timing"."""
     held = table[(table.verdict == "holds") & (table.caution != "")]
-    return listed([f"{line.id} is {line.caution}" for line in held.itertuples()])
+    return "; ".join(f"{line.id} is {line.caution}" for line in held.itertuples()) or "no claim that holds has such a reason"
 
 
 def of_page(table: pd.DataFrame, page: str) -> pd.DataFrame:
@@ -107,7 +107,8 @@ def _entry(line, predicate: dict, page: str) -> str:
     drawn = '"experiment": "rings"' in json.dumps(predicate)        # nothing is trained there: seeds draw training sets
     behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training set" if drawn else "training"), *_links(line, page)]
     reading = f"<details><summary>how it is decided</summary>{escape(predicate.get('reading', ''))}</details>"
-    facts = {"paper": line.published, "ours": ", ".join(part for part in (line.ours, line.of) if part), "why": line.why, "measured": line.also, "but": line.caution}
+    facts = {"paper": line.published, "ours": ", ".join(part for part in (line.ours, line.of) if part),
+             "why": line.why, "measured": line.also, "but": line.caution if line.verdict.startswith("holds") else ""}
     facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)
     return f"""<article id="claim-{escape(line.id)}">
 <div>{_badge(line)}

@@ -44,7 +44,7 @@ def compute(model: str, way: int | str, first: int, last: int, profile: str, see
         corner = unit_starts(clean, index, "strong/start", seed, 0).sign()
         found.append(strong(victim.logits_fn_of(purpose, index, dtype=sizes.dtype, fixed=fixed), clean, label,
                             [Linf(FIXED[model])], starts=corner[None], steps=steps, draws=1 if fixed else way,
-                            verdict_draws=1 if fixed else sizes.draws, check=max(1, steps // 4)))
+                            verdict_draws=1 if fixed else sizes.draws))
         if fixed:
             with torch.no_grad():
                 held.append((victim.logits_fn(purpose, index, fixed=True)(found[-1][0]).argmax(1) == label).cpu())
@@ -91,7 +91,8 @@ def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFra
             pair = [metrics.correct(g["predictions"][0], g["label"])[np.isin(g["index"], shared)] for g in (one, group)]
             line |= dict(zip(("lost", "lost_low", "lost_high"), metrics.paired_difference(*pair)))
         lines.append(line)
-    return pd.DataFrame(lines, columns=["model", "eps", "draws", "value", "low", "high", "n", "held", "lost", "lost_low", "lost_high"])
+    return pd.DataFrame(lines, columns=["model", "eps", "draws", "value", "low", "high", "n", "held", "lost", "lost_low",
+                                        "lost_high"])
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
@@ -111,15 +112,17 @@ def in_words(found: pd.DataFrame) -> str:
         averaged, fixed = lines[lines.draws != NO_NOISE], lines[lines.draws == NO_NOISE]
         if len(fixed):
             line = fixed.iloc[0]
-            said.append(f"Of {line.n} images made on {model}'s fixed draws these draws read {tables.percent(line.held)} right, and "
-                        f"fresh draws {tables.cell(line)}.")
+            said.append(f"Of {line.n} images made on {model}'s fixed draws these draws read {tables.percent(line.held)} "
+                        f"right, and fresh draws {tables.cell(line)}.")
         if len(averaged) > 1:
             last = averaged.iloc[-1]
             lost = tables.interval(last.lost, last.lost_low, last.lost_high, tables.points)
             sure = "surely more than none" if last.lost_low > 0 else "which may be none"
-            said.append(f"Gradients averaged over {last.draws} draws instead of {averaged.iloc[0].draws} take {lost} from {model}, {sure} "
-                        f"(n {last.n}).")
-    return " ".join(said) or "No records of other numbers of draws exist yet."
+            said.append(f"Gradients averaged over {last.draws} draws instead of {averaged.iloc[0].draws} take {lost} "
+                        f"from {model}, {sure} (n {last.n}).")
+        elif len(averaged):
+            said.append(f"Of {model} there are no records of other numbers of draws yet.")
+    return " ".join(said) or "There are no records of other numbers of draws yet."
 
 
 if __name__ == "__main__":

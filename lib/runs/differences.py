@@ -164,7 +164,7 @@ def fault_in_words(same: pd.DataFrame, certain: dict[str, np.ndarray], zero: pd.
     return (f"The model that loses most from published PGD to the strongest attack, {model} ({tables.points(line['drop'])} at eps "
             f"{line.name[1]}, {line.n:.0f} images, next section), has {tables.percent(beyond)} of its margins above {lost:g} "
             f"nats and a median of {np.median(certain[model]):.1f}; and MIM, with the same loss in the same number format, takes "
-            f"{tables.points(by_steps)} of these by more steps and momentum. On these models {says}.")
+            f"{tables.points(by_steps)} off that by more steps and momentum. For this model {says}.")
 
 
 def trainings_in_words(profile: str) -> str:

@@ -43,8 +43,8 @@ def halves_in_words(parts: pd.DataFrame) -> str:
         return "No record holds both halves yet."
     one, two = HALVES
     more, sure = both["value", one] > both["value", two], both["low", one] > both["high", two]
-    return (f"The first half is misread more often than the second by {more.sum()} of {len(both)}, beyond the intervals by "
-            f"{sure.sum()}." + " Attacked images are the first ones, and so from the harder half." * bool(more.mean() > 0.5))
+    return (f"The first half is misread more often than the second by {more.sum()} of {len(both)} "
+            f"({tables.listed(list(both.index))}), beyond the intervals by {sure.sum()}." + " Attacked images are the first ones, and so from the harder half." * bool(more.mean() > 0.5))
 
 
 def train_and_test(groups: list[Pooled]) -> pd.DataFrame:

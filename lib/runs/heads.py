@@ -257,7 +257,7 @@ def trained_heads(system: str, profile: str, seed: int, device: torch.device, re
         if not path.exists():
             unit = unit_name(system, next(g for g in groups(profile, system) if k in g), seed)
             record = Path(results or RESULTS) / profile / "heads" / f"{unit}.npz"
-            gone = record.exists()      # before waiting for a process that is at it: what it then has finished is not gone
+            gone = record.exists()          # asked before waiting: what another process finishes meanwhile is not lost
             once(path, partial(heads, profile, seed, str(device), results, fresh=gone, only=unit))
         with torch.device("meta"):                  # shapes alone: no time is lost on initial weights
             nets.append(ConvNet(1, dataset_of(profile).shape))

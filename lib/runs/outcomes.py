@@ -26,7 +26,8 @@ def judged(victim, adversarial: Tensor, x: Tensor, y: Tensor, images: Sequence[i
     purpose keys the judging noise, so that it is independent of the attack's; first_cell: the number of the first cell,
     which keys it too.
     """
-    predictions, log_joint = zip(*(victim.judge(x_adv, images, f"{purpose}/{cell}") for cell, x_adv in enumerate(adversarial, first_cell)))
+    predictions, log_joint = zip(*(victim.judge(x_adv, images, f"{purpose}/{cell}")
+                                   for cell, x_adv in enumerate(adversarial, first_cell)))
     delta = (adversarial - x).flatten(2)
     arrays = {"index": np.asarray(images, np.int32), "label": y.numpy().astype(np.int8),
               "predictions": np.stack(predictions), "log_joint": np.stack(log_joint),

@@ -54,7 +54,7 @@ def our_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float, images: Sequenc
     """Adversarial images of our strong protocol. net has no noise, so gradients and verdicts take one call each.
     images: their indices, which key the random starts."""
     starts = torch.stack([unit_starts(x, images, "referee/strong", 0, r) for r in range(restarts)]).sign()
-    return strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, check=max(1, steps // 4), **CERTAIN)[0]
+    return strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, **CERTAIN)[0]
 
 
 def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS["strong"], *, images: Sequence[int] | None = None,

@@ -53,7 +53,7 @@ def lines(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _points(share: float) -> str:
-    return f"{100 * share:.1f}".replace("-", "−")
+    return tables.points(share).removesuffix(" points")
 
 
 def in_words(found: pd.DataFrame) -> str:

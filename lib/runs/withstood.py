@@ -9,10 +9,11 @@ from jaxtyping import Bool, Float
 
 from lib import metrics, tables
 from lib.models import MODELS
+from lib.models.graphs import GRAPHS
 from lib.results import select
 from lib.runs.outcomes import Pooled
 
-GENERATIVE = ("GFZ", "GFY", "GBZ", "GBY")
+GENERATIVE = tuple(name for name, graph in GRAPHS.items() if graph.generative)
 
 
 def worst_share(right: Bool[np.ndarray, "attack image draw"]) -> Float[np.ndarray, " image"]:
@@ -53,7 +54,7 @@ def fixed_beside_fresh(fixed: list[Pooled], fresh: dict[str, list[Pooled]]) -> p
     return table.drop_duplicates(["model", "eps", "noise", "attack"])
 
 
-def noise_in_words(noise: pd.DataFrame, draws: int, little: float = 0.1) -> str:
+def noise_in_words(noise: pd.DataFrame, draws: int | str, little: float = 0.1) -> str:
     """What our strong protocol leaves of each model of `fixed_beside_fresh` when it draws afresh, and when its noise is fixed.
 
     draws: over how many the attack averages its gradient. little: a difference that needs no explanation.
@@ -85,7 +86,8 @@ def more_robust_in_words(rows: pd.DataFrame, eps: float) -> str:
     elif low.value > high.value:
         answer = "every generative model stands above every other, though the intervals overlap"
     else:
-        answer = f"the generative models do not stand above the others, and none keeps more than {tables.percent(found.value.max())}"
+        answer = ("not every generative model stands above every other, and no model of either kind keeps more than "
+                  + tables.percent(found.value.max()))
     missing = [name for name in MODELS if name not in set(found.model)]
     one, two = (f"{row.model}, {tables.cell(row)}, n = {row.n:.0f}" for row in (low, high))
     return (f"At eps {eps:g} the strong protocol leaves the lowest generative model, {one}, and the highest other, {two}"

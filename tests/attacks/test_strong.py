@@ -97,18 +97,23 @@ def test_each_stage_takes_a_quarter_of_the_steps_however_often_one_looks(steps, 
     assert all(1 <= length <= check for length, _ in found)
 
 
-def test_by_default_one_looks_at_the_end_of_each_stage():
+@pytest.mark.parametrize("steps", [10, 20, 21])
+def test_by_default_one_looks_at_the_end_of_each_stage(steps):
     x, balls, model = random_images(8), [Linf(0.05), Linf(0.2)], Smooth()
     y = model(x).argmax(1)
-    attack = partial(strong, lambda index: model, x, y, balls, starts=starts(x, Linf(1)), steps=20, **CERTAIN)
-    assert torch.equal(attack(), attack(check=5)) and torch.equal(attack(), attack(check=1000))
+    attack = partial(strong, lambda index: model, x, y, balls, starts=starts(x, Linf(1)), steps=steps, **CERTAIN)
+    assert torch.equal(attack(), attack(check=1000))
+    assert stretches(steps, -(-steps // 4)) == stretches(steps, 1000)
 
 
 @pytest.mark.parametrize("steps", sorted({profile.steps["strong"] for profile in PROFILES.values()}))
-def test_what_experiments_ran_before_stages_cut_stretches_is_what_they_run_now(steps):
-    """They look every quarter: stretches as they were, and the images that the attack found then."""
+def test_experiments_take_the_stretches_that_they_took_before_stages_cut_them(steps):
     check = max(1, steps // 4)
-    assert stretches(steps, check) == [(min(check, steps - begin), STRIDES[4 * begin // steps]) for begin in range(0, steps, check)]
+    before = [(min(check, steps - begin), STRIDES[4 * begin // steps]) for begin in range(0, steps, check)]
+    assert stretches(steps, -(-steps // 4)) == before
+
+
+def test_the_attack_finds_the_images_that_it_found_before_stages_cut_stretches():
     x, balls, model = random_images(6), [Linf(0.05), Linf(0.2)], Smooth()
     found = strong(Noisy(model, 0.5).of, x, model(x).argmax(1), balls, starts=starts(x, Linf(1)), steps=12, check=3, draws=2,
                    verdict_draws=5)

@@ -120,7 +120,7 @@ def test_averaged_gradients_are_compared_on_the_same_images_and_fixed_draws_keep
     said = averaging.in_words(lines.reset_index())
     assert f"over 2 draws instead of 1 take {100 * lines.lost['2']:.1f} points".replace("-", "−") in said.replace("-", "−")
     assert averaging.shown(lines.reset_index()).loc[("GFZ, eps 0.15", "fixed"), "n"] == 4
-    assert "exist yet" in averaging.in_words(averaging.compared("smoke", 5, folder))
+    assert "no records" in averaging.in_words(averaging.compared("smoke", 5, folder))
 
 
 def test_what_a_comparison_of_formats_cannot_tell_is_said_with_it():

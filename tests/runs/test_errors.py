@@ -26,7 +26,7 @@ def test_errors_are_told_of_the_parts_that_a_record_holds_whole():
 
 def test_the_harder_half_is_said_to_be_the_attacked_one_only_where_it_is():
     said = errors.halves_in_words(errors.by_part(errors.misread([record(wrong=range(50))])))
-    assert said == ("The first half is misread more often than the second by 1 of 1, beyond the intervals by 1. "
+    assert said == ("The first half is misread more often than the second by 1 of 1 (GFZ), beyond the intervals by 1. "
                     "Attacked images are the first ones, and so from the harder half.")
     said = errors.halves_in_words(errors.by_part(errors.misread([record(wrong=[9999])])))
     assert "by 0 of 1" in said and "harder" not in said

@@ -33,7 +33,7 @@ def test_fixed_noise_is_laid_beside_fresh_noise_on_the_images_that_both_have():
 
 
 @pytest.mark.parametrize("other, low, said", [(0.1, 0.0, "beyond the intervals"), (0.1, 0.55, "though the intervals overlap"),
-                                              (0.8, 0.0, "do not stand above the others, and none keeps more than 80.0 %")])
+                                              (0.8, 0.0, "not every generative model stands above every other, and no model of either kind keeps more than 80.0 %")])
 def test_families_are_ordered_by_the_lowest_and_the_highest(other, low, said):
     key = {"metric": "accuracy", "eps": 0.1, "n": 10}
     rows = tidy([key | {"model": model, "value": 0.6, "low": 0.5, "high": 0.7} for model in withstood.GENERATIVE]
