@@ -105,8 +105,8 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_words(found: pd.DataFrame) -> str:
-    """What `compared` says of each model: whether images made on fixed draws deceive fresh ones, and whether averaging over
-    the most draws is surely worth more than one."""
+    """What `compared` says of each model: whether images made on fixed draws deceive fresh ones, and what averaging over
+    more draws than one is worth."""
     said = []
     for model, lines in found.groupby("model"):
         averaged, fixed = lines[lines.draws != NO_NOISE], lines[lines.draws == NO_NOISE]
@@ -114,12 +114,13 @@ def in_words(found: pd.DataFrame) -> str:
             line = fixed.iloc[0]
             said.append(f"Of {line.n} images made on {model}'s fixed draws these draws read {tables.percent(line.held)} "
                         f"right, and fresh draws {tables.cell(line)}.")
-        if len(averaged) > 1:
-            last = averaged.iloc[-1]
-            lost = tables.interval(last.lost, last.lost_low, last.lost_high, tables.points)
-            sure = "surely more than none" if last.lost_low > 0 else "which may be none"
-            said.append(f"Gradients averaged over {last.draws} draws instead of {averaged.iloc[0].draws} take {lost} "
-                        f"from {model}, {sure} (n {last.n}).")
+        more = averaged[averaged.lost.notna()]
+        if len(more):
+            each = [f"{line.draws} draws {tables.interval(line.lost, line.lost_low, line.lost_high, tables.points)}, n {line.n}"
+                    for line in more.itertuples()]
+            sure = more.draws[more.lost_low > 0].tolist()
+            said.append(f"What gradients averaged over more draws than one take off {model}'s accuracy: {'; '.join(each)}; "
+                        f"surely more than nothing: {tables.listed(sure, 'none of them')}.")
         elif len(averaged):
             said.append(f"Of {model} there are no records of other numbers of draws yet.")
     return " ".join(said) or "There are no records of other numbers of draws yet."
