@@ -68,7 +68,8 @@ def as_table(tables: Mapping[str, pd.DataFrame], page: str = "index") -> str:
 def cautions(table: pd.DataFrame) -> str:
     """Of the claims that hold those whose verdict says little, and why: "a is true by definition; b is a timing"."""
     held = table[(table.verdict == "holds") & (table.caution != "")]
-    return "; ".join(f"{line.id} is {line.caution}" for line in held.itertuples()) or "no claim that holds has such a reason"
+    return ("; ".join(f"{line.id} is {line.caution}" for line in held.itertuples())
+            or "no claim that holds has such a reason")
 
 
 def of_page(table: pd.DataFrame, page: str) -> pd.DataFrame:
@@ -105,7 +106,8 @@ def _of(line) -> str:
 
 def _entry(line, predicate: dict, page: str) -> str:
     drawn = '"experiment": "rings"' in json.dumps(predicate)        # nothing is trained there: seeds draw training sets
-    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training set" if drawn else "training"), *_links(line, page)]
+    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training set" if drawn else "training"),
+              *_links(line, page)]
     reading = f"<details><summary>how it is decided</summary>{escape(predicate.get('reading', ''))}</details>"
     facts = {"paper": line.published, "ours": ", ".join(part for part in (line.ours, line.of) if part),
              "why": line.why, "measured": line.also, "but": line.caution if line.verdict.startswith("holds") else ""}

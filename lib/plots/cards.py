@@ -12,7 +12,8 @@ from lib.widgets import ask, grid, picture
 
 NAMED = ("model", "attack", "image", "eps")     # the knobs, in their order
 SPAN = 60               # nats that the bar of a class is long; further behind the best class it is empty
-FULL = 0.5              # change of a pixel that is drawn in full colour, whatever eps is, so that a faint change looks faint
+# change of a pixel that is drawn in full colour, whatever eps is, so that a faint change looks faint
+FULL = 0.5
 REACH = 3               # a detector's bar ends at so many times the distance from typical to threshold
 BADGES = {"read right": "#1f6f43", "read right, yet flagged": "#57606a", "fooled, but flagged": "#7a5a00",
           "fooled and unnoticed": "#a5281b"}
@@ -89,7 +90,8 @@ def attacked(case) -> str:
     change = _figure(difference(case.clean, case.attacked), "What the attack added to it: red brightens, blue darkens",
                      f"what {name} adds")
     words = f"The digit {case.label} under {name} at eps {case.eps:g}, read as {case.seen} by {case.model}"
-    return _framed(f'<div class="pair">{change}{_figure(case.attacked, words, f"{case.model} reads {case.seen}")}</div>')
+    return _framed(
+        f'<div class="pair">{change}{_figure(case.attacked, words, f"{case.model} reads {case.seen}")}</div>')
 
 
 def account(case) -> str:
@@ -108,7 +110,8 @@ def difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     change = (after.astype(float) - before) / 255 / FULL
     ground, (red, blue) = np.array(to_rgb(GROUND)), map(np.array, map(to_rgb, CLASSES))
     weight = np.abs(change).clip(0, 1)[..., None]
-    return ((ground * (1 - weight) + np.where(change[..., None] > 0, red, blue) * weight) * 255).round().astype(np.uint8)
+    return ((ground * (1 - weight) + np.where(change[..., None] > 0, red, blue) * weight) * 255).round().astype(
+        np.uint8)
 
 
 def _classes(case) -> str:
@@ -125,7 +128,8 @@ def _detector(name: str, reading) -> str:
     reach = (reading.score - reading.typical) / (reading.threshold - reading.typical) / REACH
     return (f"<tr class={'over' if reading.flagged else 'under'}><th>{NAMES[name]}<td><div class=bar>"
             f"<i style=width:{100 * np.clip(reach, 0, 1):.0f}%></i><b></b></div>"
-            f"<td>{_signed(reading.score)} / {_signed(reading.threshold)}, {'flagged' if reading.flagged else 'accepted'}")
+            f"<td>{_signed(reading.score)} / {_signed(reading.threshold)}, "
+            f"{'flagged' if reading.flagged else 'accepted'}")
 
 
 def _signed(nats: float) -> str:

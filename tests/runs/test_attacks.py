@@ -1,4 +1,5 @@
-"""The attack experiments: their records do not depend on how the work is cut, and their rows follow from the records."""
+"""The attack experiments: their records do not depend on how the work is cut, and their rows follow from
+the records."""
 
 from dataclasses import replace
 
@@ -118,16 +119,19 @@ def test_averaged_gradients_are_compared_on_the_same_images_and_fixed_draws_keep
              for way in ("1draws", "2draws")]
     assert lines.lost["2"] == pytest.approx(right[0] - right[1])
     said = averaging.in_words(lines.reset_index())
-    assert f"over 2 draws instead of 1 take {100 * lines.lost['2']:.1f} points".replace("-", "−") in said.replace("-", "−")
+    assert ("over 2 draws instead of 1 take "
+            f"{100 * lines.lost['2']:.1f} points".replace("-", "−") in said.replace("-", "−"))
     assert averaging.shown(lines.reset_index()).loc[("GFZ, eps 0.15", "fixed"), "n"] == 4
     assert "no records" in averaging.in_words(averaging.compared("smoke", 5, folder))
 
 
 def test_what_a_comparison_of_formats_cannot_tell_is_said_with_it():
-    line = {"model": "GFZ", "eps": 0.1, "float32": 0.9, "bfloat16": 0.9, "difference": 0.0, "low": -0.1, "high": 0.1, "n": 20}
+    line = {"model": "GFZ", "eps": 0.1, "float32": 0.9, "bfloat16": 0.9, "difference": 0.0, "low": -0.1,
+            "high": 0.1, "n": 20}
     said = precision.in_words(pd.DataFrame([line]))
     assert "eps 0.1, n = 20" in said and "no sign that the format matters" in said and "up to 10.0 points" in said
-    assert "surely different: GFZ at eps 0.1" in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}]))
+    assert ("surely different: GFZ "
+            "at eps 0.1" in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}])))
 
 
 def test_more_samples_are_predictions_of_their_own(folder):
