@@ -5,7 +5,6 @@ from functools import cache
 from math import isclose
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from lib.metrics import beaten
