@@ -45,8 +45,8 @@ def faster(rows: pd.DataFrame, way: str, other: str) -> str:
     """How many times as fast one way of a contest is as another, by their median seconds, or that there are no
     rows yet."""
     seconds = select(rows, metric="seconds").set_index("variant").value
-    return (f"{seconds[other] / seconds[way]:.1f}" if seconds.index.is_unique
-            and {way, other} <= {*seconds.index} else MISSING)
+    return (f"{seconds[other] / seconds[way]:.1f}"
+            if seconds.index.is_unique and {way, other} <= {*seconds.index} else MISSING)
 
 
 def apart(rows: pd.DataFrame, way: str, other: str) -> str:

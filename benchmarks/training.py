@@ -78,8 +78,8 @@ def step(device: torch.device, classes: int, many: int = 128, few: int = 30) -> 
         flat = each.flatten(0, 1)
         return input_gradient(lambda flat: heads(flat.view_as(each)).T.flatten(), flat)
 
-    entries = {"one network, "
-               f"{many} images": Entry(lambda: input_gradient(cross_entropy(one, y % classes), x), images=1),
+    entries = {f"one network, {many} images":
+               Entry(lambda: input_gradient(cross_entropy(one, y % classes), x), images=1),
                "one by one": Entry(lambda: [input_gradient(lambda x, net=net: net(x)[:, 0], x[:few])
                                             for net in singles],
                                    images=1),

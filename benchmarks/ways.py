@@ -75,8 +75,8 @@ def packed(net, weights: list[Tensor]) -> list[Tensor] | None:
 def fused(net, h, weights, packed: list[Tensor]):
     """The hidden layers with weights laid out beforehand and the ReLU inside the convolution."""
     dense, bias, *_ = weights
-    maps = F.linear(h.to(dense.dtype), dense,
-                    bias).relu_().unflatten(1, net.first).contiguous(memory_format=torch.channels_last)
+    maps = (F.linear(h.to(dense.dtype), dense, bias).relu_().unflatten(1, net.first)
+            .contiguous(memory_format=torch.channels_last))
     for weight, side in zip(packed, net.sides):
         maps = torch.ops.mkldnn._convolution_transpose_pointwise(maps, weight, None, *_settings(side), 1,
                                                                  "relu", [], "")
@@ -106,8 +106,8 @@ def foresee(model: DeepBayes, x: Tensor, noise: Tensor, y: Tensor, nats: float, 
         image = model.factors["x"]
         h = F.relu(image.joint(*(value[p] for p in image.parents)))
         pixels = known.new_full(known.shape, -torch.inf)
-        where = torch.zeros_like(known, dtype=torch.bool).scatter_(0, known.topk(min(first, len(known)), dim=0).indices,
-                                                                   True)
+        where = torch.zeros_like(known, dtype=torch.bool).scatter_(
+            0, known.topk(min(first, len(known)), dim=0).indices, True)
         pixels[where] = Pixels(image.decoder, h[where]).log_prob(x[where.nonzero()[:, 2]])
         best = torch.where(_own(known, y), *(_best(known + pixels, side) for side in (_own(known, y), ~_own(known, y))))
         more = ~where & (known + pixels.amax(0) >= best - nats)

@@ -71,8 +71,8 @@ class Profile:
     eps: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     strong_eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
     constants: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)  # c of Carlini and Wagner
-    steps: Mapping[str, int] = field(default_factory=lambda: {"fgsm": 1, "pgd": 40, "mim": 100, "cw": 1000,
-                                                              "strong": 100})
+    steps: Mapping[str, int] = field(
+        default_factory=lambda: {"fgsm": 1, "pgd": 40, "mim": 100, "cw": 1000, "strong": 100})
     restarts: int = 2                   # of the strong protocol: by turns another class and the cross-entropy
     gradient_draws: int = 4             # likewise
     averaged: tuple[int, ...] = (1, 4, 16, 64)      # gradient draws that are compared with each other
@@ -116,23 +116,22 @@ PROFILES = {
         "laptop", "mnist", {"decoder": PUBLISHED_TRAINING, "GBY": ONE_CYCLE, "DFZ": ONE_CYCLE, "DBX": DBX_TRAINING,
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
         blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50}
-                if a in ("cw", "strong", "referee", "averaging") else
-                {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
+                if a in ("cw", "strong", "referee", "averaging") else {"decoder": 10, "BNN": 10, "other": 50}
+                for a in ATTACKS},
         fit_images=5_000, test_images=10_000, judged_images=500, shortened=ONE_CYCLE,
-        stops=(12_000, 30_000, 60_000, 120_000), images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},
-                "pgd": {"decoder": 50, "BNN": 100, "other": 200},
+        stops=(12_000, 30_000, 60_000, 120_000),
+        images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500}, "pgd": {"decoder": 50, "BNN": 100, "other": 200},
                 "mim": {"decoder": 30, "BNN": 50, "other": 200},
                 "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 60},
                 "strong": {"GFZ": 20, "GBZ": 20, "decoder": 10, "BNN": 20, "other": 50},
-                "referee": {"decoder": 30, "other": 400},
-                "averaging": {"decoder": 20, "other": 20}}),
+                "referee": {"decoder": 30, "other": 400}, "averaging": {"decoder": 20, "other": 20}}),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
         shortened=ONE_CYCLE, stops=(120_000,), restarts=6,
-        images=_all(10_000)
-        | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000},
-         "averaging": {"decoder": 100, "other": 100}}),
+        images=(_all(10_000)
+                | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000},
+                   "averaging": {"decoder": 100, "other": 100}})),
 }
 
 
@@ -261,9 +260,9 @@ DENSITIES = {
     "smoke": {key: replace(sizes, iterations=6, width=16, layers=2, ordinary=10, positives=200, negatives=50, side=60,
                            picture=200 if key[0] == "two-gaussians" else 30, seeds=1)
               for key, sizes in _PUBLISHED.items()},
+    # the line as published, the plane at less than a hundredth of the cost
     "laptop": {key: sizes if key[0] == "two-gaussians"
                else replace(sizes, iterations=5_000, width=128, positives=1_000, seeds=3)
-               # the line as published, the plane at less than a hundredth of the cost
                for key, sizes in _PUBLISHED.items()},
     "paper": _PUBLISHED,
 }

@@ -22,8 +22,8 @@ KEYS = ("experiment", "dataset", "model", "variant", "class", "attack", "norm", 
 ORIGIN = ("commit", "device", "dtype", "torch", "data", "seconds")
 COLUMNS = KEYS + ORIGIN
 SUM = "crc32"                       # metric of the last line of a CSV
-NUMBERS = ("eps", "steps", "step_size", "restarts", "draws", "value", "low", "high", "n", "seed",
-           "attack_seed", "seconds")
+NUMBERS = ("eps", "steps", "step_size", "restarts", "draws", "value", "low", "high", "n", "seed", "attack_seed",
+           "seconds")
 
 
 @dataclass(frozen=True)
@@ -230,9 +230,9 @@ def published_auc(table: str) -> pd.DataFrame:
         starts = row.get("start", "fixed").split()[0]
         rows.append({"dataset": "mnist", "model": "GAT", "class": row["k"], "attack": body["optimizer"],
                      "norm": norm.lower(),
-                     "variant": f"{trained}{'-' if trained == 'l2' else ''}{row.get('train_eps', eps)}", "eps": eps,
-                     "steps": row["steps"], "step_size": row["step_size"], "metric": "auc", "value": row["value"],
-                     "restarts": 0 if starts == "fixed" else int(starts)})
+                     "variant": f"{trained}{'-' if trained == 'l2' else ''}{row.get('train_eps', eps)}",
+                     "eps": eps, "steps": row["steps"], "step_size": row["step_size"], "metric": "auc",
+                     "value": row["value"], "restarts": 0 if starts == "fixed" else int(starts)})
     return tidy(rows)
 
 

@@ -8,8 +8,8 @@ import pandas as pd
 from lib import metrics
 from lib.claims.evidence import Estimate, Evidence, Missing, average, combine, difference, expand
 
+# of a test; its other keys select rows
 WORDS = ("kind", "mean", "worst", "above", "below", "by", "within", "skip_saturated", "over_seeds", "along",
-         # of a test; its other keys select rows
          "direction", "at", "parts", "that", "then", "lacks", "for", "could_decide")
 SATURATED = 0.05            # both sides below 5 %, or both above 95 %: such a cell tells nothing about the order
 QUIET = ("experiment", "metric", "dataset", "protocol", "detector")         # what a comparison's name leaves out

@@ -116,8 +116,8 @@ def compare(test: dict, evidence: Evidence) -> Finding:
                              text(estimate, metric, True), estimate.n, len(seeds), ("more trainings",),
                              f"{METRICS.get(metric, metric)}: {estimate.name}")
     low, high = (-test["within"], test["within"]) if "within" in test else (test.get("by", 0.0), inf)
-    if decided := (missing or turned) and (refuted(found, len(asked), metric, low, high, len(seeds), change=True)
-                                           or turned):
+    if decided := ((missing or turned)
+                   and (refuted(found, len(asked), metric, low, high, len(seeds), change=True) or turned)):
         return decided
     if missing:
         raise missing

@@ -8,7 +8,7 @@ import pandas as pd
 from lib.claims.ledger import VERDICTS, claims, counts
 
 LEDGER = "claims"               # the page that has every claim
-STYLE = """<style>
+STYLE = ("""<style>
 .ledger { border-top: 1px solid #8884; font-size: .92rem; line-height: 1.45 }
 .ledger article { display: grid; grid-template-columns: 10.5rem 1fr; gap: .25rem 1rem; padding: .8rem 0;
                   border-bottom: 1px solid #8884 }
@@ -28,12 +28,14 @@ STYLE = """<style>
 .ledger article:target { outline: 2px solid; outline-offset: .3rem }
 @media (max-width: 40rem) { .ledger article { grid-template-columns: 1fr } }
 .ledger table { border-collapse: collapse; width: 100% }
-.ledger :is(td, th) { padding: .45rem .7rem .45rem 0; vertical-align: top; text-align: left; border-bottom: 1px solid #8884 }
+.ledger :is(td, th) { padding: .45rem .7rem .45rem 0; vertical-align: top; text-align: left; """
+    """border-bottom: 1px solid #8884 }
 .ledger th[colspan] { padding-top: 1.1rem; font-weight: 400 }
 .ledger td .badge { white-space: nowrap }
 @media (max-width: 40rem) { .ledger :is(table, tbody, tr, td) { display: block; border: 0; padding: .1rem 0 }
-                            .ledger thead { display: none } .ledger tr { border-bottom: 1px solid #8884; padding: .6rem 0 } }
-</style>"""
+                            .ledger thead { display: none } .ledger tr { """
+    """border-bottom: 1px solid #8884; padding: .6rem 0 } }
+</style>""")
 
 
 

@@ -17,7 +17,7 @@ FULL = 0.5
 REACH = 3               # a detector's bar ends at so many times the distance from typical to threshold
 BADGES = {"read right": "#1f6f43", "read right, yet flagged": "#57606a", "fooled, but flagged": "#7a5a00",
           "fooled and unnoticed": "#a5281b"}
-STYLE = """<style>
+STYLE = ("""<style>
 .book-frame:has(.case) { display: flex; flex-flow: row wrap; gap: .3rem .5rem }
 .book-frame:has(.case) :is(.widget-box, .widget-html, .widget-html-content) { margin: 0; padding: 0; max-width: 100%;
                                                                              overflow: visible }
@@ -30,14 +30,15 @@ STYLE = """<style>
 .case figcaption { margin: .1rem 0 0; padding: 0; font-size: .84rem; line-height: 1.25; text-align: left }
 .case .badge { display: inline-block; padding: .05rem .6rem; border-radius: 1rem; color: #fff; font-weight: 600 }
 .case table { border-collapse: collapse; margin: .5rem 0; width: 22rem; max-width: calc(100vw - 2.6rem) }
-.case td, .case th { padding: 0 .4rem 0 0; font-weight: 400; text-align: left; font-variant-numeric: tabular-nums; border: 0 }
+.case td, .case th { padding: 0 .4rem 0 0; font-weight: 400; text-align: left; font-variant-numeric: tabular-nums; """
+    """border: 0 }
 .case th { width: 4.2rem }
 .case td:last-child { text-align: right; white-space: nowrap; width: 1% }
 .case .bar { position: relative; height: .75em; background: #8883 }
 .case .bar i { position: absolute; inset: 0 auto 0 0; background: #6b7f92 }
 .case .true i { background: #2f8a57 } .case .best { font-weight: 700 } .case .over i { background: #c4412f }
 .case .bar b { position: absolute; top: -.15em; bottom: -.15em; left: 33.3%; border-left: 2px solid currentColor }
-</style>"""
+</style>""")
 
 
 def deck(cases: dict):
@@ -110,8 +111,8 @@ def difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     change = (after.astype(float) - before) / 255 / FULL
     ground, (red, blue) = np.array(to_rgb(GROUND)), map(np.array, map(to_rgb, CLASSES))
     weight = np.abs(change).clip(0, 1)[..., None]
-    return ((ground * (1 - weight) + np.where(change[..., None] > 0, red, blue) * weight) * 255).round().astype(
-        np.uint8)
+    return (((ground * (1 - weight) + np.where(change[..., None] > 0, red, blue) * weight) * 255)
+            .round().astype(np.uint8))
 
 
 def _classes(case) -> str:

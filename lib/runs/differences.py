@@ -146,9 +146,8 @@ def by_training(own: list[Pooled], shortened: list[Pooled]) -> pd.DataFrame:
             for cell in short.settings["cells"]:
                 same = same_images({"as trained here": mine, "shortened": short}, cell["eps"])
                 lost = same.loc["shortened"]
-                lines[short.settings["attack"], short.settings["model"],
-                      f"{cell['eps']:g}"] = same.accuracy.to_dict() | {
-                    "drop": lost.gain, "low": lost.low, "high": lost.high, "n": lost.n}
+                lines[short.settings["attack"], short.settings["model"], f"{cell['eps']:g}"] = (
+                    same.accuracy.to_dict() | {"drop": lost.gain, "low": lost.low, "high": lost.high, "n": lost.n})
     return pd.DataFrame(lines).T.rename_axis(["attack", "model", "eps"]) if lines else pd.DataFrame()
 
 

@@ -91,8 +91,8 @@ def squares(profile: str, seed: int = 0, results: Path | None = None) -> tuple[d
     for name in PLANE:
         if record := stored(name, profile, seed, results=results):
             logits = record["logits"][-1].astype(float)
-            truths[name] = runs.points_of(profile, name, seed).probabilities(len(logits),
-                                                                             runs.MIDDLE).reshape(logits.shape)
+            truths[name] = (runs.points_of(profile, name, seed).probabilities(len(logits), runs.MIDDLE)
+                            .reshape(logits.shape))
             estimates[name] = np.exp(gibbs(logits.ravel())).reshape(logits.shape)
     return truths, estimates
 

@@ -162,9 +162,9 @@ def schedule(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
     todo = [units.Unit(f"{name}_{SHORTENED if stop is None else f'{PUBLISHED}-{stop:06d}'}_seed{seed}",
                        lambda device, job=(name, stop): compute(*job, profile, seed, results, device))
             for name in MODELS for stop in stops]
+    # where the profile itself trains like this, whitebox has it
     todo += [units.Unit(f"{name}_{SHORTENED}-{attack}_seed{seed}_{first:05d}-{last:05d}",
                         lambda device, job=(name, attack, first, last): attacked(*job, profile, seed, results, device))
-             # else whitebox has it
              for name in ATTACKED if profile_of(profile).training_for(name) != profile_of(profile).shortened
              for attack in ("pgd", "strong")
              for first, last in blocks(profile_of(profile), attack, name)]

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from lib.locks import locked
 from lib.memory import keep_memory
 from lib.profiles import profile as profile_of
-from lib.results import RESULTS, ROOT, Record, read_rows, read_settings, rows_from, select, tidy, write_record, write_rows
+from lib.results import (RESULTS, ROOT, Record, read_rows, read_settings, rows_from, select, tidy, write_record,
+                         write_rows)
 
 
 LISTED, NOTHING = "list", "none"    # of `only`: say which units there are; bring the rows up to date, compute nothing

@@ -144,6 +144,6 @@ def test_peak_memory_sees_what_a_call_takes_and_frees():
 
 def test_runs_alternate_and_the_first_does_not_count():
     calls = []
-    seconds = timing.alternating({"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), time.sleep(0.01))},
-                                 2)
+    seconds = timing.alternating(
+        {"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), time.sleep(0.01))}, 2)
     assert "".join(calls) == "ababab" and seconds["b"].min() >= 0.01 > seconds["a"].max()

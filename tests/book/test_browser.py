@@ -80,8 +80,8 @@ def test_a_page_is_legible_in_light_and_dark_on_a_phone_and_on_paper(page, built
     theme = "document.documentElement.dataset.theme = arguments[0]"
 
     def turns(name):        # the page hears of a change of medium only when the next frame is drawn
-        WebDriverWait(browser,
-                      10).until(lambda d: d.execute_script("return document.documentElement.dataset.theme") == name)
+        WebDriverWait(browser, 10).until(
+            lambda d: d.execute_script("return document.documentElement.dataset.theme") == name)
 
     for name in ("light", "dark"):
         browser.execute_script(theme, name)

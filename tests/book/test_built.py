@@ -20,8 +20,8 @@ def test_every_link_inside_the_book_resolves(built, soups):
                 continue
             target = (path.parent / unquote(link.path)).resolve() if link.path else path
             anchored = not link.fragment or target not in soups or soups[target].find(id=unquote(link.fragment))
-            dead += ([] if target.exists()
-                     and anchored else [f"{path.relative_to(built)}: {node.get('href') or node.get('src')}"])
+            dead += ([] if target.exists() and anchored
+                     else [f"{path.relative_to(built)}: {node.get('href') or node.get('src')}"])
     assert dead == []
 
 
@@ -33,7 +33,7 @@ def test_every_claim_links_to_its_rows_and_from_there_back_to_the_ledger(built, 
         back = f"claims.html#{entry['id']}"
         there = soups[(ledger.parent / link["href"].partition("#")[0]).resolve()] if link else None
         if ((decided and not link)
-            or (there and not (there.find(id=entry["id"]) and there.select(f'a[href$="{back}"]')))):
+                or (there and not (there.find(id=entry["id"]) and there.select(f'a[href$="{back}"]')))):
             one_way.append(entry["id"])
     assert one_way == [] and len(soups[ledger].select("article[id^=claim-]")) > 60
 

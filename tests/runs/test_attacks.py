@@ -119,8 +119,8 @@ def test_averaged_gradients_are_compared_on_the_same_images_and_fixed_draws_keep
              for way in ("1draws", "2draws")]
     assert lines.lost["2"] == pytest.approx(right[0] - right[1])
     said = averaging.in_words(lines.reset_index())
-    assert ("over 2 draws instead of 1 take "
-            f"{100 * lines.lost['2']:.1f} points".replace("-", "−") in said.replace("-", "−"))
+    assert (f"over 2 draws instead of 1 take {100 * lines.lost['2']:.1f} points".replace("-", "−")
+            in said.replace("-", "−"))
     assert averaging.shown(lines.reset_index()).loc[("GFZ, eps 0.15", "fixed"), "n"] == 4
     assert "no records" in averaging.in_words(averaging.compared("smoke", 5, folder))
 
@@ -130,8 +130,8 @@ def test_what_a_comparison_of_formats_cannot_tell_is_said_with_it():
             "high": 0.1, "n": 20}
     said = precision.in_words(pd.DataFrame([line]))
     assert "eps 0.1, n = 20" in said and "no sign that the format matters" in said and "up to 10.0 points" in said
-    assert ("surely different: GFZ "
-            "at eps 0.1" in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}])))
+    assert ("surely different: GFZ at eps 0.1"
+            in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}])))
 
 
 def test_more_samples_are_predictions_of_their_own(folder):

@@ -31,8 +31,8 @@ def test_the_harder_half_is_said_to_be_the_attacked_one_only_where_it_is():
                     "Attacked images are the first ones, and so from the harder half.")
     said = errors.halves_in_words(errors.by_part(errors.misread([record(wrong=[9999])])))
     assert "by 0 of 1" in said and "harder" not in said
-    assert (errors.halves_in_words(errors.by_part(errors.misread([record(images=2000)]))) == "No record holds "
-            "both halves yet.")
+    assert (errors.halves_in_words(errors.by_part(errors.misread([record(images=2000)])))
+            == "No record holds both halves yet.")
 
 
 def test_a_model_that_surely_misreads_its_own_training_images_lacks_fit():

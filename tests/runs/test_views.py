@@ -63,8 +63,8 @@ def test_a_worst_case_holds_what_was_found_in_smaller_balls_and_its_parts_stand_
     assert bench.shared(0.4) == 4 and bench.shared(0.3) == 4
     found = views.curves(bench, "GAT-generative", ["detectors (9)", reject.WORST], 0.4)
     assert found[reject.WORST].error[0] == 0.75 and found["detectors (9)"].error[0] == 0      # image 5 is not shared
-    assert views.curves(bench, "GAT-generative", ["detectors (9)"],
-                        0.4)["detectors (9)"].error[0] == pytest.approx(1 / 6)
+    assert (views.curves(bench, "GAT-generative", ["detectors (9)"], 0.4)["detectors (9)"].error[0]
+            == pytest.approx(1 / 6))
 
 
 def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
@@ -76,8 +76,8 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
     assert rivals.at_equal_accuracy(bench, 0.3, single=True).n.tolist() == [6] * len(found)
     assert rivals.in_words(found).startswith("at 100.0 % neither surely more or less")
     sure = found.assign(**{"low GAT-integrated": 0.1, "high GAT-generative": -0.1})
-    assert (
-        rivals.in_words(sure.head(1)) == "at 100.0 % the integrated one surely more and the generative one surely less")
+    assert (rivals.in_words(sure.head(1))
+            == "at 100.0 % the integrated one surely more and the generative one surely less")
     assert (rivals.in_words(sure.assign(**{"low GAT-generative": 0.1, "high GAT-generative": 0.2}).head(1))
             == "at 100.0 % both surely more")
     nothing = rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3)
