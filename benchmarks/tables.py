@@ -17,7 +17,8 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(rows: pd.DataFrame, only: tuple[str, ...] = tuple(COLUMNS), unit: str = "ms an image") -> pd.DataFrame:
-    """A line for each contender of each contest, the slowest first; medians with the first and last quartile of the rounds.
+    """A line for each contender of each contest, the slowest first; medians with the first and last quartile of
+    the rounds.
 
     only: metrics to show. unit: what seconds are called, in thousandths.
     """
@@ -41,9 +42,11 @@ def value(rows: pd.DataFrame, metric: str, form=lambda value: f"{value:.1f}", **
 
 
 def faster(rows: pd.DataFrame, way: str, other: str) -> str:
-    """How many times as fast one way of a contest is as another, by their median seconds, or that there are no rows yet."""
+    """How many times as fast one way of a contest is as another, by their median seconds, or that there are no
+    rows yet."""
     seconds = select(rows, metric="seconds").set_index("variant").value
-    return f"{seconds[other] / seconds[way]:.1f}" if seconds.index.is_unique and {way, other} <= {*seconds.index} else MISSING
+    return (f"{seconds[other] / seconds[way]:.1f}"
+            if seconds.index.is_unique and {way, other} <= {*seconds.index} else MISSING)
 
 
 def apart(rows: pd.DataFrame, way: str, other: str) -> str:

@@ -121,7 +121,8 @@ def _shipped(name: str) -> Path:
 
 def _digits() -> Dataset:
     """scikit-learn's 1,797 real digits of 8x8 pixels, enlarged to 28x28: a stand-in for MNIST without a download."""
-    lines = np.loadtxt(_shipped("data/digits.csv.gz"), delimiter=",", dtype=np.uint8)      # 64 pixels of 0 to 16, and the label
+    # 64 pixels of 0 to 16, and the label
+    lines = np.loadtxt(_shipped("data/digits.csv.gz"), delimiter=",", dtype=np.uint8)
     small = torch.from_numpy(lines[:, :-1].reshape(-1, 1, 8, 8)).float() / 16
     large = torch.nn.functional.interpolate(small, size=(28, 28), mode="bilinear", align_corners=False)
     x, y = (large * 255).round().to(torch.uint8), torch.from_numpy(lines[:, -1]).long()

@@ -19,7 +19,8 @@ def locked(path: Path, wait: bool = True):
             lock.parent.mkdir(parents=True, exist_ok=True)
             file = open(lock, "w")
         except OSError as error:
-            raise OSError(f"cannot write in {lock.parent}: {error}; free space or choose another results folder") from error
+            raise OSError(
+                f"cannot write in {lock.parent}: {error}; free space or choose another results folder") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -78,9 +78,9 @@ def rounded(model: nn.Module) -> dict[str, Tensor]:
 def load_weights(path: Path, model: nn.Module, expected: Mapping, recipe: Mapping = MappingProxyType({})) -> dict:
     """Load weights into `model` and return their settings.
 
-    expected: settings that must agree, for instance {"model": "GFZ"}. recipe: settings that must agree if the file states
-    them; older files do not. Raises ValueError naming the file and the first disagreement: a checkpoint of another model,
-    other shapes, or a damaged file.
+    expected: settings that must agree, for instance {"model": "GFZ"}. recipe: settings that must agree if the file
+    states them; older files do not. Raises ValueError naming the file and the first disagreement: a checkpoint of
+    another model, other shapes, or a damaged file.
     """
     weights, header = _read(Path(path))
     settings = json.loads(header.get("settings", "{}"))
@@ -125,10 +125,11 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
         label: str = "", stop: int | None = None) -> np.ndarray:
     """Maximise the mean objective of `model` over `split` (lib.data) with Adam. Returns the objective at each update.
 
-    stop: halt after this many updates, with the state written, to look at the model or to keep it; a later call goes on.
+    stop: halt after this many updates, with the state written, to look at the model or to keep it; a later call
+    goes on.
 
-    Every `save_every` updates (default: as lib.captured has it) all that is needed to go on is written to `state`, and a
-    later call with the same arguments resumes there with the same numbers. Raises RuntimeError if the decoder is dead
+    Every `save_every` updates (default: as lib.captured has it) all that is needed to go on is written to `state`, and
+    a later call with the same arguments resumes there with the same numbers. Raises RuntimeError if the decoder is dead
     after a quarter of a long training.
     """
     model.to(memory_format=torch.channels_last)
@@ -169,8 +170,8 @@ def refuse_dead_decoder(model: nn.Module, x: Tensor, y: Tensor) -> None:
     z = model.posterior(model.posterior.trunk(x), y).mean
     spread = model.factors["x"](**{"z": z, "y": y} if model.graph.x == "zy" else {"z": z}).mean.std(dim=0).max()
     if spread < 0.01:
-        raise RuntimeError(f"the decoder of {model.name} is dead: its images differ by at most {spread:.1e} in any pixel; "
-                           "lower the learning rate or lengthen its warm-up")
+        raise RuntimeError(f"the decoder of {model.name} is dead: its images differ by at most {spread:.1e} "
+                           "in any pixel; lower the learning rate or lengthen its warm-up")
 
 
 def _save_state(path, model, optimiser, training, seed, update, history) -> None:

@@ -204,7 +204,8 @@ def test_a_truncated_file_is_named_and_only_it_is_to_be_deleted(tmp_path, keep):
     dict(x_train=np.zeros((20, 28, 28))), dict(x_train=np.zeros((19, 28, 28), np.uint8)),
     dict(x_train=np.zeros((20, 784), np.uint8)), dict(y_test=np.full(10, 10, np.uint8)),
     dict(y_test=np.array([{}] * 10, dtype=object)), dict(y_test=np.full(10, -1)),
-    dict(y_test=np.eye(10, dtype=np.uint8))], ids=["float", "lengths", "flat", "label 10", "pickled", "label -1", "one-hot"])
+    dict(y_test=np.eye(10, dtype=np.uint8))],
+                         ids=["float", "lengths", "flat", "label 10", "pickled", "label -1", "one-hot"])
 def test_a_file_that_holds_something_else_is_refused(tmp_path, changes):
     written(tmp_path / "raw", **arrays(**changes))
     with pytest.raises(ValueError, match=r"mnist\.npz is damaged or is not the mnist set"):

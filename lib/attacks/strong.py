@@ -33,8 +33,8 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
     """Attack every image in each ball, from the smallest ball to the largest; return one adversarial image for each.
 
     logits_fn_of(index): the classifier for the images at these positions of x; its noise belongs to the image, not to
-    the position in the batch. It is asked first of all, before each ball and once for every stretch of steps, whether or
-    not any image is left: if noise is keyed by image, asking and call, each image is attacked as it would be alone.
+    the position in the batch. It is asked first of all, before each ball and once for every stretch of steps, whether
+    or not any image is left: if noise is keyed by image, asking and call, each image is attacked as it would be alone.
     balls: one norm, eps ascending. starts: points of the unit ball, scaled by eps; as many as restarts.
     steps: their length falls from 2 eps to eps / 40 in four stages (STRIDES): a constant short step stays in whatever
     corner it starts in where gradients mislead. check: the most steps in a stretch; stages end one too (`stretches`).
@@ -84,7 +84,8 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
 
 
 def stretches(steps: int, check: int) -> list[tuple[int, float]]:
-    """How many steps are taken between two looks, and how long each is in units of eps: a stage, cut every `check` steps.
+    """How many steps are taken between two looks, and how long each is in units of eps: a stage, cut every
+    `check` steps.
 
     Stages are as equal as whole steps allow; with fewer than four steps some are missing.
     """

@@ -8,7 +8,7 @@ import pandas as pd
 from lib.claims.ledger import VERDICTS, claims, counts
 
 LEDGER = "claims"               # the page that has every claim
-STYLE = """<style>
+STYLE = ("""<style>
 .ledger { border-top: 1px solid #8884; font-size: .92rem; line-height: 1.45 }
 .ledger article { display: grid; grid-template-columns: 10.5rem 1fr; gap: .25rem 1rem; padding: .8rem 0;
                   border-bottom: 1px solid #8884 }
@@ -28,12 +28,14 @@ STYLE = """<style>
 .ledger article:target { outline: 2px solid; outline-offset: .3rem }
 @media (max-width: 40rem) { .ledger article { grid-template-columns: 1fr } }
 .ledger table { border-collapse: collapse; width: 100% }
-.ledger :is(td, th) { padding: .45rem .7rem .45rem 0; vertical-align: top; text-align: left; border-bottom: 1px solid #8884 }
+.ledger :is(td, th) { padding: .45rem .7rem .45rem 0; vertical-align: top; text-align: left; """
+    """border-bottom: 1px solid #8884 }
 .ledger th[colspan] { padding-top: 1.1rem; font-weight: 400 }
 .ledger td .badge { white-space: nowrap }
 @media (max-width: 40rem) { .ledger :is(table, tbody, tr, td) { display: block; border: 0; padding: .1rem 0 }
-                            .ledger thead { display: none } .ledger tr { border-bottom: 1px solid #8884; padding: .6rem 0 } }
-</style>"""
+                            .ledger thead { display: none } .ledger tr { """
+    """border-bottom: 1px solid #8884; padding: .6rem 0 } }
+</style>""")
 
 
 
@@ -68,7 +70,8 @@ def as_table(tables: Mapping[str, pd.DataFrame], page: str = "index") -> str:
 def cautions(table: pd.DataFrame) -> str:
     """Of the claims that hold those whose verdict says little, and why: "a is true by definition; b is a timing"."""
     held = table[(table.verdict == "holds") & (table.caution != "")]
-    return "; ".join(f"{line.id} is {line.caution}" for line in held.itertuples()) or "no claim that holds has such a reason"
+    return ("; ".join(f"{line.id} is {line.caution}" for line in held.itertuples())
+            or "no claim that holds has such a reason")
 
 
 def of_page(table: pd.DataFrame, page: str) -> pd.DataFrame:
@@ -105,7 +108,8 @@ def _of(line) -> str:
 
 def _entry(line, predicate: dict, page: str) -> str:
     drawn = '"experiment": "rings"' in json.dumps(predicate)        # nothing is trained there: seeds draw training sets
-    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training set" if drawn else "training"), *_links(line, page)]
+    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training set" if drawn else "training"),
+              *_links(line, page)]
     reading = f"<details><summary>how it is decided</summary>{escape(predicate.get('reading', ''))}</details>"
     facts = {"paper": line.published, "ours": ", ".join(part for part in (line.ours, line.of) if part),
              "why": line.why, "measured": line.also, "but": line.caution if line.verdict.startswith("holds") else ""}

@@ -42,7 +42,8 @@ class Test:
 
 
 def main_test(system: str, profile: str, ball_of: str | None = None) -> Test:
-    """The attack of Table 6: 200 steps (2 at smoke) in the ball that the system was trained in, or in that of another."""
+    """The attack of Table 6: 200 steps (2 at smoke) in the ball that the system was trained in, or in that
+    of another."""
     inner = SYSTEMS[ball_of or system]
     return Test(inner.norm, inner.eps, 2 if profile == "smoke" else 200, inner.step_size)
 
@@ -65,7 +66,8 @@ def tests(profile: str, system: str, k: int) -> dict[Test, int]:
     others = [replace(main, optimiser="normgrad"), replace(main, restarts=10),
               *(replace(main, step_size=main.step_size * factor) for factor in (0.2, 5))]
     balls = [main_test(system, profile, other) for other in SYSTEMS if other != system]
-    return found | {tenfold: sizes["long"]} | dict.fromkeys(others, sizes["others"]) | dict.fromkeys(balls, sizes["balls"])
+    return (found | {tenfold: sizes["long"]} | dict.fromkeys(others, sizes["others"])
+            | dict.fromkeys(balls, sizes["balls"]))
 
 
 def attacked(heads, x: Tensor, position: int, test: Test, images: list[int], seed: int) -> Tensor:

@@ -1,9 +1,9 @@
 """Is a classifier's noise its defence? The same attack with gradients averaged over ever more draws, and without noise.
 
-A Bayes-rule classifier by importance sampling draws its samples of z anew at each call. An attack that climbs the mean of
-too few draws climbs noise, and what then survives is no robustness. So the first start of the strong protocol is made at
-one radius with 1, 4, 16 and 64 draws a gradient, judged by fresh draws; and once on each image's draws held fixed, judged
-by these same draws and by fresh ones.
+A Bayes-rule classifier by importance sampling draws its samples of z anew at each call. An attack that climbs the mean
+of too few draws climbs noise, and what then survives is no robustness. So the first start of the strong protocol is
+made at one radius with 1, 4, 16 and 64 draws a gradient, judged by fresh draws; and once on each image's draws held
+fixed, judged by these same draws and by fresh ones.
 Command: python -m lib.runs.averaging --profile laptop
 """
 
@@ -70,9 +70,9 @@ def averaging(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
 
 
 def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFrame:
-    """A line a model and way of attack, of what is stored: columns model, eps, draws (as text; or NO_NOISE), value (accuracy
-    on fresh draws), low, high, n; held: of NO_NOISE the accuracy on the draws attacked; lost, lost_low, lost_high: how much
-    less is left than after gradients of one draw, paired over the shared images."""
+    """A line a model and way of attack, of what is stored: columns model, eps, draws (as text; or NO_NOISE), value
+    (accuracy on fresh draws), low, high, n; held: of NO_NOISE the accuracy on the draws attacked; lost, lost_low,
+    lost_high: how much less is left than after gradients of one draw, paired over the shared images."""
     folder = Path(results or RESULTS) / profile / "averaging"
     groups = {(group.settings["model"], group.settings["variant"]): group
               for group in outcomes.pooled([read_record(path) for path in sorted(folder.glob(f"*_seed{seed}_*.npz"))])}
@@ -82,8 +82,8 @@ def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFra
         group, one = groups[model, way], groups.get((model, order[0]))
         right = metrics.correct(group["predictions"][0], group["label"])
         low, high = metrics.wilson(right.mean(), len(right))
-        line = {"model": model, "eps": group.settings["cells"][0]["eps"], "draws": way, "value": right.mean(), "low": low,
-                "high": high, "n": len(right)}
+        line = {"model": model, "eps": group.settings["cells"][0]["eps"], "draws": way,
+                "value": right.mean(), "low": low, "high": high, "n": len(right)}
         if way == NO_NOISE:
             line["held"] = float(group["fixed_right"].mean())
         if one is not None and way != order[0]:
@@ -91,12 +91,14 @@ def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFra
             pair = [metrics.correct(g["predictions"][0], g["label"])[np.isin(g["index"], shared)] for g in (one, group)]
             line |= dict(zip(("lost", "lost_low", "lost_high"), metrics.paired_difference(*pair)))
         lines.append(line)
-    return pd.DataFrame(lines, columns=["model", "eps", "draws", "value", "low", "high", "n", "held", "lost", "lost_low",
-                                        "lost_high"])
+    return pd.DataFrame(lines,
+                        columns=["model", "eps", "draws", "value", "low", "high", "n", "held", "lost", "lost_low",
+                                 "lost_high"])
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:
-    """`compared` as text: accuracy on fresh draws, on the draws attacked, and points lost against one draw. May be empty."""
+    """`compared` as text: accuracy on fresh draws, on the draws attacked, and points lost against one draw. May
+    be empty."""
     lines = {(f"{line.model}, eps {line.eps:g}", line.draws): {
         "on fresh draws": tables.cell(line), "on the draws attacked": tables.percent(line.held), "n": line.n,
         "lost against 1 draw": tables.interval(line.lost, line.lost_low, line.lost_high, tables.points)}
@@ -116,8 +118,8 @@ def in_words(found: pd.DataFrame) -> str:
                         f"right, and fresh draws {tables.cell(line)}.")
         more = averaged[averaged.lost.notna()]
         if len(more):
-            each = [f"{line.draws} draws {tables.interval(line.lost, line.lost_low, line.lost_high, tables.points)}, n {line.n}"
-                    for line in more.itertuples()]
+            each = [f"{line.draws} draws {tables.interval(line.lost, line.lost_low, line.lost_high, tables.points)}, "
+                    f"n {line.n}" for line in more.itertuples()]
             sure = more.draws[more.lost_low > 0].tolist()
             said.append(f"What gradients averaged over more draws than one take off {model}'s accuracy: {'; '.join(each)}; "
                         f"surely more than nothing: {tables.listed(sure, 'none of them')}.")

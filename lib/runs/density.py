@@ -139,13 +139,13 @@ def train(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
           yardstick: Yardstick, until: int | None = None) -> dict[str, np.ndarray]:
     """Train, and keep a picture and its numbers at each of `stops`, (stop, ...) each.
 
-    Resumes where an earlier call was cut off: state and pictures lie in `folder` until the unit has its record. until: take
-    only the stops up to this update.
+    Resumes where an earlier call was cut off: state and pictures lie in `folder` until the unit has its record. until:
+    take only the stops up to this update.
     """
     sizes, points = sizes_of(profile, name, setting), yardstick.points
     state = folder / f"{unit_name(name, setting, kind, seed)}.state"
     if not state.exists():
-        clear(state)                                # pictures without it: of a clearing cut short, or of another training
+        clear(state)    # pictures without it: of a clearing cut short, or of another training
     taught, data = start(sizes, points.shape.dimension, kind, seed, device), Pixels.of(points)
     found, history, chosen = [], np.zeros(0), [stop for stop in stops(sizes, kind) if until is None or stop <= until]
     for stop in chosen:

@@ -129,7 +129,7 @@ def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, resul
     settings, inner, dataset = DETECTORS[profile], DETECTORS[profile].inner(system), dataset_of(profile)
     state = state_of(system, classes, profile, seed, results)
     if not state.exists():
-        clear(state)                                # candidates without it: of a clearing cut short, or of another training
+        clear(state)    # candidates without it: of a clearing cut short, or of another training
     heads = fresh(classes, seed, dataset.shape).to(device)
     taught, total = AgainstNegatives(heads, classes, inner, settings.negatives), settings.training.updates
     stops = np.unique(np.linspace(total / 2, total, settings.candidates).round().astype(int)).tolist()
@@ -139,8 +139,8 @@ def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, resul
         kept = state.with_suffix(f".{stop}.partial")
         if not kept.exists():
             if stop < total and not np.isnan(history[stop]):
-                raise ValueError(f"{state} is past update {stop}, whose weights {kept.name} are gone; delete {state.name} "
-                                 f"and {state.stem}.*.partial to train again")
+                raise ValueError(f"{state} is past update {stop}, whose weights {kept.name} are gone; delete "
+                                 f"{state.name} and {state.stem}.*.partial to train again")
             copy = deepcopy(heads)
             rounded(copy)
             save_weights(kept, copy, {"auc": validation_auc(copy, classes, profile, inner)})

@@ -34,13 +34,16 @@ def ordinary(record: Record) -> int:
 
 
 def time_alone(rows: pd.DataFrame) -> str:
-    """Whether ordinary training of the same length does what the adversarial one does, in a sentence on total variation.
+    """Whether ordinary training of the same length does what the adversarial one does, in a sentence on total
+    variation.
 
     rows: of one point set and the paper's setting.
     """
-    long, against = (select(rows, metric="tv", variant="paper", model=model).value for model in ("ordinary-long", "GAT"))
+    long, against = (select(rows, metric="tv", variant="paper", model=model).value
+                     for model in ("ordinary-long", "GAT"))
     if long.empty:
-        return "How much of this the adversary did, and how much time alone, is not known: ordinary trainings as long have no rows."
+        return ("How much of this the adversary did, and how much time alone, is not known: ordinary trainings as long "
+                "have no rows.")
     share = tables.interval(long.mean(), long.min(), long.max()) if len(long) > 1 else tables.percent(long.iloc[0])
     verdict = "Time alone does not do it: after" if long.min() > against.max() else "After"
     return f"{verdict} as many updates without an adversary {share} is in the wrong place."
@@ -88,7 +91,8 @@ def squares(profile: str, seed: int = 0, results: Path | None = None) -> tuple[d
     for name in PLANE:
         if record := stored(name, profile, seed, results=results):
             logits = record["logits"][-1].astype(float)
-            truths[name] = runs.points_of(profile, name, seed).probabilities(len(logits), runs.MIDDLE).reshape(logits.shape)
+            truths[name] = (runs.points_of(profile, name, seed).probabilities(len(logits), runs.MIDDLE)
+                            .reshape(logits.shape))
             estimates[name] = np.exp(gibbs(logits.ravel())).reshape(logits.shape)
     return truths, estimates
 

@@ -137,7 +137,8 @@ def uncertain(rings: Rings, points: Float[Tensor, "point 2"]) -> Bool[Tensor, " 
 def doubted(blurs: tuple[float, ...], fpr: float = FPR, seed: int = 0) -> pd.DataFrame:
     """What share of the doubtful points of the plane KL and TV reject where the rings are as wide as each of `blurs`.
 
-    Columns: rule, sigma, detector, variant (region: uncertain or crossing), seed (training sets seed .. seed + 4), value.
+    Columns: rule, sigma, detector, variant (region: uncertain or crossing), seed (training sets seed .. seed +
+    4), value.
     """
     grid, lines = plane(), []
     for sigma in blurs:
@@ -155,8 +156,8 @@ def doubted(blurs: tuple[float, ...], fpr: float = FPR, seed: int = 0) -> pd.Dat
 
 
 def until(widths: pd.DataFrame) -> tuple[float, float]:
-    """Of `doubted`: the largest width up to which TV rejects more than half of the crossings, and the smallest from which
-    on it rejects nothing doubtful, by both rules and for every training set; NaN where there is none."""
+    """Of `doubted`: the largest width up to which TV rejects more than half of the crossings, and the smallest from
+    which on it rejects nothing doubtful, by both rules and for every training set; NaN where there is none."""
     tv = widths[widths.detector == "tv"].groupby("sigma").value.max()
     least = widths[(widths.detector == "tv") & (widths.variant == "crossing")].groupby("sigma").value.min()
     return float(least[(least > 0.5).cummin()].index.max()), float(tv[(tv == 0)[::-1].cummin()[::-1]].index.min())

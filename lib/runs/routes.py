@@ -51,8 +51,10 @@ def distances(system: str, profile: str, seed: int, results: Path | None = None)
     return cases
 
 
-def unmoved(system: str, profile: str, seed: int, aim: str, how: str, results: Path | None = None) -> tuple[int, int, int] | None:
-    """Of a search: images that it never moved into another class, images it had, steps in a round. None without records."""
+def unmoved(system: str, profile: str, seed: int, aim: str, how: str,
+            results: Path | None = None) -> tuple[int, int, int] | None:
+    """Of a search: images that it never moved into another class, images it had, steps in a round. None
+    without records."""
     record = records(system, profile, seed, results).get((aim, how))
     if record is None:
         return None
@@ -72,7 +74,8 @@ def changes(system: str, profile: str, seed: int, results: Path | None = None) -
     """
     found = records(system, profile, seed, results)
     pairs = {(name(aim), change): ((aim, before), (aim, after)) for aim in AIMS for before, after, change in (
-        (PUBLISHED, SMALLER, "a tenth of the step"), (SMALLER, BEST, "every iterate looked at"), (PUBLISHED, BEST, "both"))}
+        (PUBLISHED, SMALLER, "a tenth of the step"), (SMALLER, BEST, "every iterate looked at"),
+        (PUBLISHED, BEST, "both"))}
     pairs |= {("from random to none", how): tuple((aim, how) for aim in AIMS) for how in SEARCHES}
     lines = {words: _shorter(found[a], found[b]) for words, (a, b) in pairs.items() if a in found and b in found}
     return pd.DataFrame(lines).T.rename_axis(["aim", "change"]).astype({"n": int}) if lines else pd.DataFrame()
@@ -100,7 +103,8 @@ def pictures(system: str, profile: str, seed: int, results: Path | None = None) 
         ok, read = record["success"][:count], record["heads"].argmax(1)
         images.append([record["thumbs"][i, 0] if ok[i] else None for i in range(count)])
         captions.append([f"{read[i]}, {record['l2'][i]:.2f}" if ok[i] else "" for i in range(count)])
-    return {"images": images, "rows": ["test image", *(f"{name(aim)}, {how}".replace(", ", ",\n") for aim, how in found)],
+    return {"images": images,
+            "rows": ["test image", *(f"{name(aim)}, {how}".replace(", ", ",\n") for aim, how in found)],
             "columns": [f"a {int(label)}" for label in test.labels(slice(0, count))], "captions": captions}
 
 

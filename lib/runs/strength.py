@@ -1,4 +1,5 @@
-"""What further attacks take off the AUC of the main test, compared on the same images (Yin et al. 2020, Tables 1, 8, 10)."""
+"""What further attacks take off the AUC of the main test, compared on the same images (Yin et al. 2020, Tables 1,
+8, 10)."""
 
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def with_kinds(rows: pd.DataFrame) -> pd.DataFrame:
 def taught(rows: pd.DataFrame) -> pd.DataFrame:
     """The AUC of each detector under the attack that trained it and under the main one, the largest fall first.
 
-    rows: `with_kinds`. Columns: variant, class, training, main, fall; without detectors that lack either, perhaps empty.
+    rows: `with_kinds`. Columns: variant, class, training, main, fall; without detectors that lack either,
+    perhaps empty.
     """
     both = rows[rows.kind.isin(["training", "main"])].pivot(index=["variant", "class"], columns="kind", values="value")
     both = both.reindex(columns=["training", "main"]).dropna().rename_axis(columns=None).reset_index()
@@ -64,7 +66,8 @@ def fallen(found: pd.DataFrame, names: dict[str, str], by: float = 0.05) -> str:
     said = []
     for system, lines in found.groupby("variant"):
         classes = sorted(lines[lines.fall > by]["class"])
-        said.append(f"of {names[system]} {'class' if len(classes) == 1 else 'classes' if classes else 'none'} {', '.join(classes)}".strip())
+        said.append(f"of {names[system]} {'class' if len(classes) == 1 else 'classes' if classes else 'none'} "
+                    f"{', '.join(classes)}".strip())
     return "; ".join(said) or MISSING
 
 
@@ -127,5 +130,6 @@ def spot_check(system: str, profile: str, seed: int, device: str, classes=(0, 9)
         if tests and checkpoint("GAT", profile, seed, variant_of(system, k), results).exists():
             heads = trained_heads(system, profile, seed, device_of(device), results, classes=(k,))
             x = test.images((test.y == k).nonzero()[:images, 0])
-            pairs[f"detector {k}"] = read(heads, x, device_of(device))[:, 0], next(iter(tests.values()))["natural"][:images]
+            pairs[f"detector {k}"] = (read(heads, x, device_of(device))[:, 0],
+                                      next(iter(tests.values()))["natural"][:images])
     return agreement(pairs, images)

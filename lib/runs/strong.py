@@ -8,7 +8,8 @@ from lib.runs.whitebox import units_of
 
 def strong(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
            fresh: bool = False, only: str | None = None):
-    """Rows of the strong protocol: several losses, averaged gradients, restarts, survivors carried over ascending eps."""
+    """Rows of the strong protocol: several losses, averaged gradients, restarts, survivors carried over
+    ascending eps."""
     return units.ensure("strong", units_of(("strong",), profile, seed, results), outcomes.summariser(profile, results),
                         profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
 

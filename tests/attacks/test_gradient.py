@@ -28,7 +28,8 @@ def with_black_and_white(dtype=torch.float64):
 
 
 @pytest.mark.parametrize("attack, ball, dual", [(attack, *case) for name, attack in ATTACKS.items()
-                                                for case in ((Linf(0.1), 1), (L2(0.5), 2)) if (name, case[1]) != ("adam", 2)])
+                                                for case in ((Linf(0.1), 1), (L2(0.5), 2))
+                                                if (name, case[1]) != ("adam", 2)])
 def test_on_a_linear_loss_the_gain_is_eps_times_the_dual_norm(attack, ball, dual):
     weight = random_normal(4, 1, 2, 3)
     x = torch.full_like(weight, 0.5)                    # far from the box, so only the ball binds
@@ -38,7 +39,8 @@ def test_on_a_linear_loss_the_gain_is_eps_times_the_dual_norm(attack, ball, dual
 
 
 def test_on_a_linear_loss_adam_goes_along_the_diagonal_of_an_l2_ball():
-    """Each pixel takes steps of one length, whatever its gradient: the gain is that of the sign, not of the gradient."""
+    """Each pixel takes steps of one length, whatever its gradient: the gain is that of the sign, not of the
+    gradient."""
     weight, eps = random_normal(4, 1, 2, 3), 0.5
     x = torch.full_like(weight, 0.5)
     adv = ATTACKS["adam"](lambda x: (weight * x).sum((1, 2, 3)), x, L2(eps))
@@ -189,9 +191,10 @@ def test_keep_returns_the_last_iterate_that_counts_and_x_where_none_does():
 @pytest.mark.parametrize("attack", [pgd, mim, adam_pgd])
 def test_best_by_returns_the_best_iterate_of_those_that_count(attack, counts):
     x, model, seen = random_images(), Smooth(), []
-    loss, score = cross_entropy(model, Y), margin(model, (Y + 1) % 3)      # another aim, so that the last is not the best
+    loss, score = cross_entropy(model, Y), margin(model, (Y + 1) % 3)   # another aim, so that the last is not the best
     run = {"steps": 12, "step_size": 0.15}
-    attack(loss, x, Linf(0.4), **run, keep=lambda image: (seen.append(image.clone()), torch.ones(len(x), dtype=torch.bool))[1])
+    attack(loss, x, Linf(0.4), **run,
+           keep=lambda image: (seen.append(image.clone()), torch.ones(len(x), dtype=torch.bool))[1])
     expected, best = x.clone(), [-torch.inf] * len(x)
     for image in seen:
         for i, value in enumerate(score(image).tolist()):

@@ -93,7 +93,8 @@ def test_cutting_the_work_into_other_units_gives_the_same_attack(parts):
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 10, 20, 21, 100])
 def test_each_stage_takes_a_quarter_of_the_steps_however_often_one_looks(steps, check):
     found = stretches(steps, check)
-    assert [stride for length, stride in found for _ in range(length)] == [STRIDES[4 * step // steps] for step in range(steps)]
+    assert [stride for length, stride in found for _ in range(length)] == [STRIDES[4 * step // steps]
+                                                                           for step in range(steps)]
     assert all(1 <= length <= check for length, _ in found)
 
 
@@ -115,10 +116,11 @@ def test_experiments_take_the_stretches_that_they_took_before_stages_cut_them(st
 
 def test_the_attack_finds_the_images_that_it_found_before_stages_cut_stretches():
     x, balls, model = random_images(6), [Linf(0.05), Linf(0.2)], Smooth()
-    found = strong(Noisy(model, 0.5).of, x, model(x).argmax(1), balls, starts=starts(x, Linf(1)), steps=12, check=3, draws=2,
-                   verdict_draws=5)
+    found = strong(Noisy(model, 0.5).of, x, model(x).argmax(1), balls, starts=starts(x, Linf(1)), steps=12,
+                   check=3, draws=2, verdict_draws=5)
     moved = torch.tensor([[0.179946998193447061, 0.0, -0.00749999999999978462, 0.0, 0.0, 0.2],
-                          [0.229946998193446828, -0.376799526203714097, -0.4, -0.309735260237446131, 0.0, 0.2]], dtype=torch.float64)
+                          [0.229946998193446828, -0.376799526203714097, -0.4, -0.309735260237446131, 0.0, 0.2]],
+                         dtype=torch.float64)
     torch.testing.assert_close((found - x).flatten(2).sum(2), moved, rtol=0, atol=1e-12)
 
 
@@ -146,7 +148,8 @@ def test_restarts_go_for_the_likeliest_other_class_first_then_for_the_next():
     logits = torch.tensor([[0.0, 3.0, 5.0, 4.0]])
     ranked = others(lambda x: logits, random_images(1), torch.tensor([1]), 2)
     assert ranked.tolist() == [[2, 3, 0]]
-    rises = [input_gradient(objective(restart, lambda x: x.flatten(1), torch.tensor([1]), ranked), logits.view(1, 1, 1, 4))
+    rises = [input_gradient(objective(restart, lambda x: x.flatten(1), torch.tensor([1]), ranked),
+                            logits.view(1, 1, 1, 4))
              for restart in (0, 2, 4, 6)]
     assert [int(gradient.argmax()) for gradient in rises] == [2, 3, 0, 2]
     every = input_gradient(objective(1, lambda x: x.flatten(1), torch.tensor([1]), ranked), logits.view(1, 1, 1, 4))

@@ -12,13 +12,15 @@ def rows(*cells):
     return tidy([key | {"variant": v, "metric": m, "value": x, "low": x, "high": x} for v, m, x in cells])
 
 
-FOUND = rows(("fast", "seconds", 0.001), ("slow", "seconds", 0.0123456), ("fast", "speedup", 12.3456), ("slow", "speedup", 1.0))
+FOUND = rows(("fast", "seconds", 0.001), ("slow", "seconds", 0.0123456), ("fast", "speedup", 12.3456),
+             ("slow", "speedup", 1.0))
 
 
 def test_the_slowest_comes_first_and_times_are_in_thousandths():
     table = tables.table(FOUND)
     assert list(table.index) == ["slow", "fast"] and list(table.columns) == ["ms an image", "times as fast"]
-    assert table.loc["slow", "ms an image"] == "12.3 (12.3 to 12.3)" and table.loc["fast", "times as fast"].startswith("12.3 ")
+    assert (table.loc["slow", "ms an image"] == "12.3 (12.3 to 12.3)"
+            and table.loc["fast", "times as fast"].startswith("12.3 "))
 
 
 def test_a_number_is_said_or_said_to_be_missing():

@@ -71,7 +71,8 @@ def test_two_attacks_on_a_detector_are_compared_on_the_negatives_that_both_got(t
         write_record(tmp_path / "laptop" / "auc" / f"GAT_linf0.3_{name}_seed0.npz", record.arrays, record.settings)
     (tmp_path / "laptop" / "auc.csv").write_text("experiment,metric,model,seed\n")
     keys = {"experiment": "auc", "metric": "auc", "model": "GAT", "variant": "linf0.3", "class": "0"}
-    found = contrast({}, keys | {"restarts": 0}, keys | {"restarts": 10}, Evidence(rows={}, records=tmp_path / "laptop", profile="laptop"))
+    found = contrast({}, keys | {"restarts": 0}, keys | {"restarts": 10},
+                     Evidence(rows={}, records=tmp_path / "laptop", profile="laptop"))
     first, second = ranked()["attacked"][:20], ranked(10, n=20, lift=0.05)["attacked"]
     assert found.n == 20 and found.value == pytest.approx(auc(-RNG_NATURAL, -first) - auc(-RNG_NATURAL, -second))
     assert 0 < found.value and found.high - found.low < 0.3          # paired: far narrower than two intervals of 20

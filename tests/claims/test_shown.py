@@ -35,7 +35,8 @@ def test_an_entry_says_what_its_number_is_what_was_drawn_and_what_makes_it_light
     rings = table[table.id == "fig2a"].assign(seeds=5, verdict="holds", ours="1")
     html = claims.as_html(rings)
     assert "5 training sets" in html and f"<dt>but</dt><dd>{rings.iloc[0].caution}</dd>" in html
-    assert claims.cautions(rings) == f"fig2a is {rings.iloc[0].caution}" and claims.cautions(table.assign(verdict="fails")).startswith("no claim")
+    assert (claims.cautions(rings) == f"fig2a is {rings.iloc[0].caution}"
+            and claims.cautions(table.assign(verdict="fails")).startswith("no claim"))
 
 
 def test_a_claim_without_rows_links_to_none():

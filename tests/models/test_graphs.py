@@ -48,7 +48,8 @@ def test_log_joint_adds_one_term_for_each_modelled_variable(name):
             return Known(value)
         return given
     graph = GRAPHS[name]
-    total = log_joint(graph, {"z": factor("z", 1.), "y": factor("y", 10.), "x": factor("x", 100.)}, x=torch.tensor(0), y=torch.tensor(0), z=torch.tensor(0))
+    total = log_joint(graph, {"z": factor("z", 1.), "y": factor("y", 10.), "x": factor("x", 100.)}, x=torch.tensor(0),
+                      y=torch.tensor(0), z=torch.tensor(0))
     assert asked == {v: graph.parents(v) for v in "zyx" if graph.parents(v) is not None}
     assert total == sum({"z": 1, "y": 10, "x": 100}[v] for v in asked)
 

@@ -1,4 +1,5 @@
-"""Without disk, memory, network or sense in its parameters, a run stops early, says why, and leaves nothing half-done."""
+"""Without disk, memory, network or sense in its parameters, a run stops early, says why, and leaves nothing
+half-done."""
 
 import multiprocessing
 import resource
@@ -28,14 +29,16 @@ def ensure(folder, *names, megabytes=0.1, **more):
         noise = np.random.default_rng(len(name)).random(int(megabytes * 125_000))
         return {"noise": noise}, {"experiment": "toy", "name": name}
     todo = [units.Unit(name, lambda device, name=name: compute(device, name)) for name in names]
-    return units.ensure("toy", todo, lambda records: SUMMARISE * len(records), profile="smoke", results=folder, device="cpu", **more)
+    return units.ensure("toy", todo, lambda records: SUMMARISE * len(records), profile="smoke", results=folder,
+                        device="cpu", **more)
 
 
 @contextmanager
 def disk(folder, size: str):
     """A file system of its own in `folder`."""
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, text=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder],
+                          capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"needs to mount a file system: {done.stderr.strip()}")
     try:
@@ -73,7 +76,8 @@ def test_a_record_that_cannot_be_written_after_a_training_costs_no_training(root
     def trained(folder):
         updates.clear()
         heads.heads("smoke", 0, "cpu", folder, only=unit)
-        return read_record(folder / f"smoke/heads/{unit}.npz"), load_file(heads.checkpoint("GAT", "smoke", 0, "linf0.3-class3", folder))
+        return (read_record(folder / f"smoke/heads/{unit}.npz"),
+                load_file(heads.checkpoint("GAT", "smoke", 0, "linf0.3-class3", folder)))
 
     expected, weights = trained(tmp_path / "whole")
     assert len(updates) == 6
@@ -93,7 +97,8 @@ def test_a_record_that_cannot_be_written_after_a_training_costs_no_training(root
 
 @pytest.mark.parametrize("experiment, unit, folder", [(training, "DBX_seed0", "checkpoints"),
                                                       (density, "two-gaussians_paper_gat_seed0", "density")])
-def test_what_a_training_goes_on_from_outlives_a_record_that_cannot_be_written(experiment, unit, folder, tmp_path, monkeypatch, tally):
+def test_what_a_training_goes_on_from_outlives_a_record_that_cannot_be_written(experiment, unit, folder, tmp_path,
+                                                                               monkeypatch, tally):
     faults, module, begun = tally("starved", "a full disk after a training"), sys.modules[experiment.__module__], []
     fit = module.fit
 
@@ -114,8 +119,10 @@ def test_what_a_training_goes_on_from_outlives_a_record_that_cannot_be_written(e
     begun.clear()
     experiment("smoke", results=tmp_path, only=unit)
     found = read_record(tmp_path / f"smoke/{experiment.__name__}/{unit}.npz")
-    faults.count(begun[0] and all(np.array_equal(found[name], array, equal_nan=True) for name, array in expected.arrays.items())
-                 and not [path for path in (tmp_path / "smoke" / folder).iterdir() if path.suffix in (".state", ".partial")])
+    faults.count(begun[0]
+                 and all(np.array_equal(found[name], array, equal_nan=True) for name, array in expected.arrays.items())
+                 and not [path for path in (tmp_path / "smoke" / folder).iterdir()
+                          if path.suffix in (".state", ".partial")])
     assert faults.lost == 0
 
 
@@ -139,7 +146,8 @@ def test_without_a_network_everything_runs_that_needs_none_and_the_rest_says_so(
             "data.RAW = folder = Path(sys.argv[1])\n"
             "print(len(rings('smoke', results=folder)), data.load('digits').name)\n"
             "data.load('mnist')")
-    done = subprocess.run(["unshare", "--net", sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True,
+    done = subprocess.run(["unshare", "--net", sys.executable, "-c", code, tmp_path], cwd=ROOT,
+                          capture_output=True, text=True,
                           env={"PATH": "/usr/bin", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, timeout=300)
     faults.count(done.stdout.split()[-1:] == ["digits"])
     faults.count(done.returncode == 1 and "FileNotFoundError: no mnist.npz on this machine" in done.stderr
@@ -161,12 +169,13 @@ def test_without_memory_a_unit_is_given_up_and_the_others_are_kept(tmp_path, tal
         process.start(), process.join()
         folder = tmp_path / str(number) / "smoke/toy"
         faults.count(process.exitcode == 1 and [p.name for p in folder.glob("[!.]*")] == ["a.npz"])
-        faults.count(len(ensure(tmp_path / str(number), "a", "bb")) == 2 and len(read_record(folder / "bb.npz")["noise"]) == 12_500)
+        faults.count(len(ensure(tmp_path / str(number), "a", "bb")) == 2
+                     and len(read_record(folder / "bb.npz")["noise"]) == 12_500)
     assert faults.lost == 0
 
 
-@pytest.mark.parametrize("given", ["sed=1", "seed=1.5", "seed=-1", "seed='1'", "device=tpu", "profile=huge", "fpr=None", "fpr=nan",
-                                   "fpr=[0.1]", "sigma", "=1"])
+@pytest.mark.parametrize("given", ["sed=1", "seed=1.5", "seed=-1", "seed='1'", "device=tpu", "profile=huge",
+                                   "fpr=None", "fpr=nan", "fpr=[0.1]", "sigma", "=1"])
 def test_parameters_that_cannot_be_meant_are_refused_before_any_work(given, tmp_path, monkeypatch, tally, capsys):
     faults = tally("starved", "page parameters that cannot be meant")
     monkeypatch.setattr("lib.pages.__main__.execute", lambda *_: pytest.fail("a page was run"))

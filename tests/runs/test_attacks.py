@@ -1,4 +1,5 @@
-"""The attack experiments: their records do not depend on how the work is cut, and their rows follow from the records."""
+"""The attack experiments: their records do not depend on how the work is cut, and their rows follow from
+the records."""
 
 from dataclasses import replace
 
@@ -124,10 +125,12 @@ def test_averaged_gradients_are_compared_on_the_same_images_and_fixed_draws_keep
 
 
 def test_what_a_comparison_of_formats_cannot_tell_is_said_with_it():
-    line = {"model": "GFZ", "eps": 0.1, "float32": 0.9, "bfloat16": 0.9, "difference": 0.0, "low": -0.1, "high": 0.1, "n": 20}
+    line = {"model": "GFZ", "eps": 0.1, "float32": 0.9, "bfloat16": 0.9, "difference": 0.0, "low": -0.1,
+            "high": 0.1, "n": 20}
     said = precision.in_words(pd.DataFrame([line]))
     assert "eps 0.1, n = 20" in said and "no sign that the format matters" in said and "up to 10.0 points" in said
-    assert "surely different: GFZ at eps 0.1" in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}]))
+    assert ("surely different: GFZ at eps 0.1"
+            in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}])))
 
 
 def test_more_samples_are_predictions_of_their_own(folder):

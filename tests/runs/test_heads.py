@@ -157,7 +157,8 @@ def test_a_training_whose_clearing_is_cut_short_can_be_made_anew(tmp_path, monke
     assert [path.suffix for path in (tmp_path / "smoke/checkpoints").iterdir()] == [".safetensors"]
 
 
-def test_detectors_that_another_process_has_just_finished_are_not_trained_again_and_lost_ones_are(tmp_path, monkeypatch):
+def test_detectors_that_another_process_has_just_finished_are_not_trained_again_and_lost_ones_are(
+        tmp_path, monkeypatch):
     unit, real, trained, once = "GAT_linf0.3_classes3_seed0", runs._train, [], runs.once
 
     def load():

@@ -173,7 +173,8 @@ def test_a_results_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name, message", [("gpu", "unknown device 'gpu'; expected 'auto', 'cpu'"),
-                                           ("cuda:7" if not torch.cuda.is_available() else "tpu", "finds no GPU|unknown device")])
+                                           ("cuda:7" if not torch.cuda.is_available() else "tpu",
+                                            "finds no GPU|unknown device")])
 def test_a_device_that_is_not_there_is_refused(name, message):
     with pytest.raises(ValueError, match=message):
         units.device_of(name)
