@@ -107,22 +107,22 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_words(found: pd.DataFrame) -> str:
-    """What `compared` says of each model: whether images made on fixed draws deceive fresh ones, and what averaging over
-    more draws than one is worth."""
+    """What `compared` says of each model: whether images made on fixed draws deceive fresh ones, and what averaging
+    over more draws than one is worth."""
     said = []
     for model, lines in found.groupby("model"):
         averaged, fixed = lines[lines.draws != NO_NOISE], lines[lines.draws == NO_NOISE]
         if len(fixed):
             line = fixed.iloc[0]
-            said.append(f"Of {line.n} images made on {model}'s fixed draws these draws read {tables.percent(line.held)} "
-                        f"right, and fresh draws {tables.cell(line)}.")
+            said.append(f"Of {line.n} images made on {model}'s fixed draws these draws read "
+                        f"{tables.percent(line.held)} right, and fresh draws {tables.cell(line)}.")
         more = averaged[averaged.lost.notna()]
         if len(more):
             each = [f"{line.draws} draws {tables.interval(line.lost, line.lost_low, line.lost_high, tables.points)}, "
                     f"n {line.n}" for line in more.itertuples()]
             sure = more.draws[more.lost_low > 0].tolist()
-            said.append(f"What gradients averaged over more draws than one take off {model}'s accuracy: {'; '.join(each)}; "
-                        f"surely more than nothing: {tables.listed(sure, 'none of them')}.")
+            said.append(f"What gradients averaged over more draws than one take off {model}'s accuracy: "
+                        f"{'; '.join(each)}; surely more than nothing: {tables.listed(sure, 'none of them')}.")
         elif len(averaged):
             said.append(f"Of {model} there are no records of other numbers of draws yet.")
     return " ".join(said) or "There are no records of other numbers of draws yet."
