@@ -74,6 +74,7 @@ class Profile:
     steps: Mapping[str, int] = field(default_factory=lambda: {"fgsm": 1, "pgd": 40, "mim": 100, "cw": 1000, "strong": 100})
     restarts: int = 2                   # of the strong protocol: by turns another class and the cross-entropy
     gradient_draws: int = 4             # likewise
+    averaged: tuple[int, ...] = (1, 4, 16, 64)      # gradient draws that are compared with each other
     dtype: str = "bfloat16"         # of attack gradients; what is reported is judged in float32
 
     def training_for(self, model: str) -> Training:
@@ -97,7 +98,7 @@ def _by_model(sizes: Mapping, model: str):
     return sizes.get(model, sizes["decoder" if model in DECODERS else "other"])
 
 
-ATTACKS = ("fgsm", "pgd", "mim", "cw", "strong", "referee")
+ATTACKS = ("fgsm", "pgd", "mim", "cw", "strong", "referee", "averaging")
 
 
 def _all(n: int) -> dict[str, dict[str, int]]:
@@ -109,24 +110,26 @@ PROFILES = {
         "smoke", "digits", {"decoder": SMOKE_TRAINING, "other": SMOKE_TRAINING}, samples=1, draws=2, batch=4,
         blocks=_all(4), fit_images=100, test_images=10, judged_images=4, shortened=SMOKE_TRAINING, stops=(1, 2, 3),
         images=_all(4), eps=(0.1, 0.3), strong_eps=(0.1, 0.3), constants=(1.0, 10.0),
-        steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, gradient_draws=1),
+        steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, gradient_draws=1, averaged=(1, 2)),
     "laptop": Profile(
         "laptop", "mnist", {"decoder": PUBLISHED_TRAINING, "DBX": DBX_TRAINING,
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
-        blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee") else
+        blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee", "averaging") else
                 {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
-        fit_images=5_000, test_images=2_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
+        fit_images=5_000, test_images=10_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
         images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},
                 "pgd": {"decoder": 50, "BNN": 100, "other": 200},
                 "mim": {"decoder": 30, "BNN": 50, "other": 200},
-                "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 50},
+                "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 60},
                 "strong": {"GFZ": 20, "GBZ": 20, "decoder": 10, "BNN": 20, "other": 50},
-                "referee": {"decoder": 30, "other": 400}}),
+                "referee": {"decoder": 30, "other": 400},
+                "averaging": {"decoder": 20, "other": 20}}),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
         shortened=ONE_CYCLE, stops=(120_000,), restarts=6,
-        images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000}}),
+        images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000},
+                             "averaging": {"decoder": 100, "other": 100}}),
 }
 
 

@@ -84,6 +84,17 @@ def read_record(path: Path) -> Record:
         return Record(arrays, settings, path)
 
 
+def same(records: Iterable[Record], name: str) -> None:
+    """Raises ValueError, naming the files, where records differ in a setting that all of them should share.
+
+    Records that do not say are taken to agree: some are older than the setting.
+    """
+    known = {record.settings[name]: record.path.name for record in records if record.settings.get(name)}
+    if len(known) > 1:
+        raise ValueError(f"records {', '.join(known.values())} were made with different {name} ({', '.join(map(str, known))}); "
+                         "delete the older ones, which are then computed anew")
+
+
 def read_settings(path: Path) -> dict:
     """The settings of a record, without its outcomes. Raises ValueError as `read_record` does."""
     with _named(path), np.load(path, allow_pickle=False) as file:
@@ -152,7 +163,7 @@ def read_rows(path: Path) -> pd.DataFrame:
 def select(rows: pd.DataFrame, **keys) -> pd.DataFrame:
     """The rows whose columns equal the given values, or are among them where a list is given.
 
-    Numbers match to a relative 1e-6. Raises KeyError for a name that is no column.
+    Numbers match to a relative 1e-5: rows are written with six digits. Raises KeyError for a name that is no column.
     """
     for name, wanted in keys.items():
         if name not in COLUMNS:
@@ -160,7 +171,7 @@ def select(rows: pd.DataFrame, **keys) -> pd.DataFrame:
         values = wanted if isinstance(wanted, list | tuple | set | np.ndarray) else [wanted]
         if name in NUMBERS:
             wanted = np.array([float(v) for v in values])
-            rows = rows[np.isclose(rows[name].to_numpy(float)[:, None], wanted, rtol=1e-6).any(axis=1)]
+            rows = rows[np.isclose(rows[name].to_numpy(float)[:, None], wanted, rtol=1e-5).any(axis=1)]
         else:
             rows = rows[rows[name].isin([str(v) for v in values])]
     return rows

@@ -15,6 +15,11 @@ def percent(value: float, digits: int = 1) -> str:
     return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
 
 
+def points(value: float, digits: int = 1) -> str:
+    """A difference of two fractions in percentage points; "–" for NaN."""
+    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} points"
+
+
 def number(value: float, digits: int = 2) -> str:
     """A plain number; "–" for NaN."""
     return "–" if np.isnan(value) else f"{value:.{digits}f}"
@@ -24,13 +29,14 @@ def interval(value: float, low: float, high: float, form=percent) -> str:
     """A value with its 95 % interval: "12.3 % (10.1 to 14.8)"; without it where there is none."""
     if np.isnan(low) or np.isnan(high):
         return form(value)
-    return f"{form(value)} ({form(low).removesuffix(' %')} to {form(high).removesuffix(' %')})"
+    low, high = (form(end).removesuffix(" %").removesuffix(" points") for end in (low, high))
+    return f"{form(value)} ({low} to {high})"
 
 
 def span(low: float, high: float, form=percent) -> str:
     """A range: "9.3 to 12.3 %", or one value where both print alike."""
     low, high = form(low), form(high)
-    return high if low == high else f"{low.removesuffix(' %')} to {high}"
+    return high if low == high else f"{low.removesuffix(' %').removesuffix(' points')} to {high}"
 
 
 def cell(row, form=percent) -> str:
@@ -100,7 +106,8 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, key: list[str], form=per
         place = tuple(printed[name] for name in key)
         line = dict(zip(key, place)) | {"published": form(printed["value"])}
         if (row := ours.get(place)) is not None:
-            line |= {"ours (95 %)": cell(row, form), "difference": _signed(row.value - printed["value"], form),
+            line |= {"ours (95 %)": cell(row, form),
+                     "difference": _signed(row.value - printed["value"], points if form is percent else form),
                      "n": int(row.n)}
         else:
             line |= {"ours (95 %)": MISSING, "difference": "–", "n": 0}
@@ -108,12 +115,58 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, key: list[str], form=per
     return pd.DataFrame(lines).set_index(key)
 
 
+def outside(rows: pd.DataFrame, published: pd.DataFrame, key: list[str]) -> tuple[list[tuple], int]:
+    """The places whose published number lies outside the interval of our row, and how many places have both."""
+    both = published.merge(rows.dropna(subset="value"), on=key, suffixes=("_published", ""))
+    away = both[(both.value_published < both.low) | (both.value_published > both.high)]
+    return [tuple(place) for place in away[key].values], len(both)
+
+
+def apart(rows: pd.DataFrame, along: list[str]) -> list[str]:
+    """Neighbours whose intervals do not overlap, as words: "DFX from c=1 to c=10". along: variants in their order."""
+    found = []
+    for model, line in rows.groupby("model", sort=False):
+        line = line.set_index("variant")
+        for a, b in zip(along, along[1:]):
+            if {a, b} <= set(line.index) and (line.low[a] > line.high[b] or line.high[a] < line.low[b]):
+                found.append(f"{model} from {a} to {b}")
+    return found
+
+
+def listed(words: list[str], nothing: str = "none") -> str:
+    """Words as a list in a sentence: "a, b and c"; `nothing` where there are none."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:]))) or nothing
+
+
+def flagged(rows: pd.DataFrame, key: list[str], order: dict[str, list], void=(), least: int = 10) -> pd.DataFrame:
+    """Shares of successes that detectors flag, and of images fooled and unnoticed, as text: a line for each key.
+
+    rows: metrics detect_marginal, detect_logit, detect_kl and joint_success, one detector rule. Shares of fewer than
+    `least` successes are left out. order: the sequence of each key. void: models whose marginal detection means nothing.
+    n: successes.
+    """
+    columns = {"detect_marginal": "marginal", "detect_logit": "logit", "detect_kl": "KL"}
+    rows = rows.assign(**{name: pd.Categorical(rows[name], order[name]) for name in key})
+    rates = rows[rows.metric.isin(columns)]
+    if rates.empty:
+        return pd.DataFrame([[MISSING]], index=[""], columns=[""])
+    shown = (rates.n >= least) & ~((rates.metric == "detect_marginal") & rates.model.isin(void))
+    text = [cell(row) if fit else "–" for row, fit in zip(rates.itertuples(), shown)]
+    table = rates.assign(text=text, metric=rates.metric.map(columns)).pivot(index=key, columns="metric", values="text")
+    table = table.reindex(columns=[*columns.values()]).fillna("–").assign(n=rates.groupby(key, observed=True).n.first().astype(int))
+    quiet = rows[rows.metric == "joint_success"].set_index(key)
+    if len(quiet):
+        quiet = quiet.reindex(table.index)
+        table["fooled and unnoticed"] = ["–" if pd.isna(row.n) else f"{cell(row)} of {row.n:.0f}" for row in quiet.itertuples()]
+    return table.rename_axis(columns=None)
+
+
 def compared(same: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     """`runs.differences.side_by_side` as text; names: how its attack columns are headed."""
     if same.empty:
         return pd.DataFrame([[MISSING]], index=[""], columns=[""])
     shown = same.drop(columns=["drop", "low", "high", "n"]).map(percent).rename(columns=names)
-    drop = [interval(*bounds) for bounds in same[["drop", "low", "high"]].values]
+    drop = [interval(*bounds, points) for bounds in same[["drop", "low", "high"]].values]
     return shown.assign(drop=drop, n=same.n.astype(int))
 
 

@@ -14,10 +14,11 @@ from lib.results import ROOT, read_record, read_rows, rows_from, select
 from lib.runs import auc, density, heads, reject, strangers, training
 from lib.runs.outcomes import pooled, summariser
 from lib.runs.precision import compared
+from lib.runs.systems import weights_of
 from lib.train import fingerprint
 
 RESULTS = ROOT / "data" / "results"                 # not $BOOK_RESULTS: what is committed
-ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples")
+ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples", "averaging")
 SUMMARISERS = ({"training": training.summarise, "density": density.summarise, "heads": heads.summarise,
                 "auc": auc.summarise, "detection": reject.summarise, "strangers": strangers.summarise}
                | {f"bench-{contest}": bench.summarise for contest in bench.contests("laptop", 0)}
@@ -51,6 +52,15 @@ def test_every_record_of_a_model_was_made_with_its_committed_weights(experiment)
         settings = read_record(path).settings
         if settings["model"] in MODELS and "shortened" not in settings.get("variant", "") and experiment != "schedule":
             assert settings["weights"] == fingerprint(training.checkpoint(settings["model"], "laptop", 0)), path.name
+
+
+@pytest.mark.parametrize("experiment", ["auc", "detection", "distortion", "strangers"])
+def test_every_record_of_detectors_was_made_with_their_committed_weights(experiment):
+    for path in sorted((RESULTS / "laptop" / experiment).glob("*linf0.3*_seed0.npz")):
+        settings = read_record(path).settings
+        which = ({"classes": (settings["class"],), "names": ()} if experiment == "auc"
+                 else {"names": ()} if experiment == "distortion" else {})
+        assert settings["weights"] == weights_of("linf0.3", "laptop", 0, **which), path.name
 
 
 def test_every_record_says_from_which_code_and_data_it_comes():

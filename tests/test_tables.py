@@ -31,7 +31,7 @@ def test_keys_that_fit_two_rows_are_refused(rows):
 def test_published_cells_without_our_row_stay_in_the_table(rows):
     printed = tidy([{"model": m, "attack": "pgd", "value": v} for m, v in (("GFZ", 0.1), ("GFY", 0.2))])
     table = tables.beside(rows, printed, ["attack", "model"])
-    assert table.loc[("pgd", "GFZ"), "difference"] == "+2.3 %"
+    assert table.loc[("pgd", "GFZ"), "difference"] == "+2.3 points"
     assert table.loc[("pgd", "GFY"), "ours (95 %)"] == "no rows yet"
 
 
@@ -52,7 +52,7 @@ def test_several_seeds_in_a_place_are_told_by_their_mean_and_ends():
 
 def test_published_numbers_are_matched_by_a_key_that_is_a_word_of_python(rows):
     ours, printed = rows.assign(**{"class": ["0", "1"]}), tidy([{"class": "1", "value": 0.4}])
-    assert tables.beside(ours, printed, ["class"]).loc["1", "difference"] == "+10.0 %"
+    assert tables.beside(ours, printed, ["class"]).loc["1", "difference"] == "+10.0 points"
 
 
 def test_aucs_are_told_to_the_digits_that_were_printed_and_drops_to_one_less():
@@ -63,3 +63,26 @@ def test_aucs_are_told_to_the_digits_that_were_printed_and_drops_to_one_less():
     assert table.index[0][0] == "l∞ 0.3" and table["this"].item() == "0.99958"
     assert table["drop (95 %)"].item() == "0.0001 (-0.0001 to 0.0002)" and table.n.item() == 100
     assert tables.dropped(pd.DataFrame(), {}).iloc[0, 0] == "no rows yet"
+
+
+def test_printed_numbers_outside_our_intervals_are_counted_where_both_are(rows):
+    printed = tidy([{"model": m, "attack": "pgd", "value": v} for m, v in (("GFZ", 0.2), ("GBZ", 0.5), ("GFY", 0.1))])
+    assert tables.outside(rows.fillna({"low": 0.4, "high": 0.6}), printed, ["attack", "model"]) == ([("pgd", "GFZ")], 2)
+
+
+def test_neighbours_whose_intervals_do_not_meet_are_named():
+    line = [("c=1", 0.6, 0.9), ("c=10", 0.1, 0.5), ("c=100", 0.4, 0.7)]
+    rows = pd.DataFrame([{"model": "DFX", "variant": c, "low": low, "high": high} for c, low, high in line])
+    assert tables.apart(rows, ["c=1", "c=10", "c=100"]) == ["DFX from c=1 to c=10"]
+    assert tables.listed(["a", "b", "c"]) == "a, b and c" and tables.listed([]) == "none"
+
+
+def test_detection_of_few_successes_and_of_a_marginal_that_means_nothing_is_left_out():
+    key = {"value": 0.5, "low": 0.2, "high": 0.8, "n": 10}
+    rows = tidy([key | {"model": m, "metric": d} for m in ("DFX", "GFZ") for d in ("detect_marginal", "detect_logit")]
+                + [key | {"model": "GFZ", "metric": "detect_kl", "n": 9}]
+                + [key | {"model": "GFZ", "metric": "joint_success", "n": 20}])
+    table = tables.flagged(rows, ["model"], {"model": ["GFZ", "DFX"]}, void=["DFX"])
+    assert list(table.index) == ["GFZ", "DFX"]
+    assert table.loc["DFX", "marginal"] == table.loc["GFZ", "KL"] == table.loc["DFX", "fooled and unnoticed"] == "–"
+    assert table.loc["GFZ", "logit"] == "50.0 % (20.0 to 80.0)" and table.loc["GFZ", "fooled and unnoticed"].endswith(" of 20")

@@ -40,8 +40,8 @@ def snakemake() -> str:
     return found
 
 
-def command(plan: Path, jobs: int, executor: str, more: list[str]) -> list[str]:
-    """Snakemake's command line.
+def command(plan: Path, jobs: int, executor: str, more: list[str], again: list[str] = ()) -> list[str]:
+    """Snakemake's command line. again: records to make although they are there.
 
     Only times of files decide what is done again, and files that look unfinished are not: every job moves its output
     into place when it is whole. Jobs on this machine take turns at its GPU; a cluster has one for each.
@@ -50,7 +50,7 @@ def command(plan: Path, jobs: int, executor: str, more: list[str]) -> list[str]:
              else ["--executor", executor, "--jobs", str(jobs), *SLURM])
     return [snakemake(), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(plan.parent), *where, "--keep-going",
             "--rerun-triggers", "mtime", "--ignore-incomplete", "--scheduler", "greedy", "--quiet", "rules", "host", "reason",
-            "--config", f"plan={plan}", f"python={sys.executable}", *more]
+            "--config", f"plan={plan}", f"python={sys.executable}", *(["--forcerun", *again] if again else []), *more]
 
 
 def one_at_a_time(folder: Path) -> TextIO:
@@ -123,7 +123,7 @@ def main(words: list[str] | None = None) -> int:
                        experiments=wanted([page for page, *_ in jobs]) if args.grid or args.pages else set(AFTER))
         with atomic(build / "plan.json") as part:
             part.write_text(json.dumps(plan, indent=1))
-        line = command(build / "plan.json", args.jobs, args.executor, more)
+        line = command(build / "plan.json", args.jobs, args.executor, more, plan["again"])
         before = report.row_counts(RESULTS, {job["profile"] for job in plan["pages"].values()})
     except (parameters.Wrong, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

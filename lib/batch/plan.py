@@ -88,6 +88,7 @@ def draw_up(jobs: list[tuple[Path, dict, Path]], build: Path, *, units: str | No
             gpus: int, results: Path | None = None) -> dict:
     """The plan as the Snakefile reads it: missing units by record, pages by the copy that is made, all paths absolute.
 
+    again: of the missing units those whose record is there, and was asked for fewer images than the profile wants now.
     units: see `wanted_units`. experiments: whose units the batch computes. A page waits for those of the experiments
     that it reads; for all of them where it draws up the ledger of claims.
     """
@@ -107,10 +108,11 @@ def draw_up(jobs: list[tuple[Path, dict, Path]], build: Path, *, units: str | No
         pages[str(build / copy)] = {"page": str(page), "given": given, "profile": key[0], "reads": read,
                                     "inputs": [str(ROOT / page), *code, *map(str, records)]}
     return {"units": {record: _job(unit, missing) for record, unit in missing.items()}, "pages": pages,
+            "again": [record for record, unit in missing.items() if unit.record.exists()],
             "build": str(build), "results": str(Path(results or RESULTS)), "device": device, "gpus": gpus}
 
 
 def _job(unit, missing: dict) -> dict:
-    return {"experiment": unit.experiment, "unit": unit.unit, "profile": unit.profile,
+    return {"experiment": unit.experiment, "unit": unit.unit, "images": unit.images, "profile": unit.profile,
             "words": f"lib.runs.{unit.experiment} --profile {unit.profile} --seed {unit.seed} --unit {unit.unit}",
             "after": [str(record) for record in unit.after if str(record) in missing]}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.results import read_record, read_rows
+from lib.runs.units import stored
 
 COLUMNS = ("job", "status", "seconds", "rows", "problem")
 
@@ -38,19 +39,19 @@ def table(plan: dict, since: float, before: dict[tuple[str, str], int]) -> pd.Da
 
 
 def _experiments(plan: dict, since: float, gained: dict) -> list[dict]:
-    groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    groups: dict[tuple[str, str], dict[str, Path]] = {}
     for record, job in plan["units"].items():
-        groups.setdefault((job["profile"], job["experiment"]), []).append((record, job["unit"]))
+        groups.setdefault((job["profile"], job["experiment"]), {})[job["unit"]] = Path(record)
+    wanted = {record: job["images"] for record, job in plan["units"].items()}
     lines = []
     for (profile, name), units in groups.items():
-        done = [Path(record) for record, _ in units if Path(record).exists()]
-        logs = {unit: Path(plan["build"]) / "log" / profile / name / f"{unit}.txt" for _, unit in units}
-        failed = [unit for record, unit in units if not Path(record).exists()
-                  and logs[unit].exists() and logs[unit].stat().st_mtime >= since]
+        done = {unit: record for unit, record in units.items() if stored(record, wanted[str(record)])}
+        logs = {unit: Path(plan["build"]) / "log" / profile / name / f"{unit}.txt" for unit in units}
+        failed = [unit for unit in units if unit not in done and logs[unit].exists() and logs[unit].stat().st_mtime >= since]
         status = "failed" if failed else "ok" if len(done) == len(units) else "not run"
         problem = f"{failed[0]}: {last_line(logs[failed[0]])}" if failed else ""
         lines.append({"job": f"{name}, {profile}: {len(done)} of {len(units)} units", "status": status, "problem": problem,
-                      "seconds": sum(read_record(record).settings["seconds"] for record in done),
+                      "seconds": sum(read_record(record).settings["seconds"] for record in done.values()),
                       "rows": gained.get((profile, name), 0)})
     return lines
 

@@ -2,7 +2,7 @@
 from lib.claims.evidence import Estimate, Evidence
 from lib.claims.ledger import VERDICTS, Verdict, claims, counts, ledger, verdict, waiting
 from lib.claims.predicates import Finding, check, judge
-from lib.claims.shown import as_html, as_table, of_page
+from lib.claims.shown import as_html, as_table, cautions, of_page
 
-__all__ = ["VERDICTS", "Estimate", "Evidence", "Finding", "Verdict", "as_html", "as_table", "check", "claims", "counts",
+__all__ = ["VERDICTS", "Estimate", "Evidence", "Finding", "Verdict", "as_html", "as_table", "cautions", "check", "claims", "counts",
            "judge", "ledger", "of_page", "verdict", "waiting"]

@@ -33,7 +33,7 @@ DIRECTIONS = ("up", "down", "not monotone", "peak")
 
 @dataclass(frozen=True)
 class Finding:
-    """truth: True, False or None (open). why: a sentence. ours: the number that decides, with its interval.
+    """truth: True, False or None (open). why: a sentence. ours: the number that decides, with its interval; of: what it is.
 
     n: images behind it; seeds: trainings behind it. needs: what could settle an open finding.
     """
@@ -43,6 +43,7 @@ class Finding:
     n: int = 0
     seeds: int = 0
     needs: tuple[str, ...] = ()
+    of: str = ""
 
 
 def check(test: dict) -> None:
@@ -110,7 +111,8 @@ def compare(test: dict, evidence: Evidence) -> Finding:
             found.append(estimate)
         elif turned is None:
             turned = Finding(None, f"the order changes with the training seed: {estimate.name}, {order}",
-                             text(estimate, metric, True), estimate.n, len(seeds), ("more trainings",))
+                             text(estimate, metric, True), estimate.n, len(seeds), ("more trainings",),
+                             f"{METRICS.get(metric, metric)}: {estimate.name}")
     low, high = (-test["within"], test["within"]) if "within" in test else (test.get("by", 0.0), inf)
     if decided := (missing or turned) and (refuted(found, len(asked), metric, low, high, len(seeds), change=True) or turned):
         return decided
@@ -169,7 +171,8 @@ def trend(test: dict, evidence: Evidence) -> Finding:
     against = [step for step in steps if step.widened(len(steps)).high < 0]
     if against and whole.truth is not False:
         first = against[0]
-        return Finding(False, f"a step against the trend: {first.name}", text(first, metric, True), first.n, seeds)
+        return Finding(False, f"a step against the trend: {first.name}", text(first, metric, True), first.n, seeds,
+                       of=f"{METRICS.get(metric, metric)}: {first.name}")
     return whole
 
 
@@ -185,7 +188,7 @@ def both_ways(track: list[dict], change, metric: str, seeds: int) -> Finding:
     words = {True: "rises and falls", False: "moves one way", None: "neither surely rises and falls nor moves one way"}
     of = name({k: v for k, v in track[0].items() if k not in ("variant", "eps")}, METRICS.get(metric, metric))
     needs = MORE if truth is None else ()
-    return Finding(truth, f"{of}: {words[truth]}", ours, min(p.n for p in pairs), seeds, needs)
+    return Finding(truth, f"{of}: {words[truth]}", ours, min(p.n for p in pairs), seeds, needs, of if ours else "")
 
 
 def settle(found: list[Estimate], metric: str, low: float, high: float, seeds: int, change: bool = False) -> Finding:
@@ -209,7 +212,7 @@ def settle(found: list[Estimate], metric: str, low: float, high: float, seeds: i
         word = {False: "surely not", True: "surely", None: "perhaps"}[truth]
         why = f"{worst.name}, {word} {wanted}"
     return Finding(truth, f"{METRICS.get(metric, metric)}: {why}", text(worst, metric, change), worst.n, seeds,
-                   MORE if truth is None else ())
+                   MORE if truth is None else (), f"{METRICS.get(metric, metric)}: {worst.name}")
 
 
 def refuted(found: list[Estimate], asked: int, metric: str, low: float, high: float, seeds: int, change: bool = False
@@ -233,4 +236,4 @@ def conjunction(findings: list[Finding]) -> Finding:
     more = [f"and {len(why) - 3} more"] if len(why) > 3 else []
     needs = tuple(dict.fromkeys(need for f in said if f.truth is None for need in f.needs))
     seeds = max(f.seeds for f in findings)
-    return Finding(ordered[0].truth, "; ".join(why[:3] + more), spoken.ours, spoken.n, seeds, needs)
+    return Finding(ordered[0].truth, "; ".join(why[:3] + more), spoken.ours, spoken.n, seeds, needs, spoken.of)

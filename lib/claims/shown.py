@@ -5,6 +5,7 @@ from html import escape
 import pandas as pd
 
 from lib.claims.ledger import VERDICTS, claims, counts
+from lib.tables import listed
 
 LEDGER = "claims"               # the page that has every claim
 STYLE = """<style>
@@ -63,6 +64,12 @@ def as_table(tables: Mapping[str, pd.DataFrame], page: str = "index") -> str:
     return f'{STYLE}<div class="ledger"><table>{head}<tbody>{"".join(body)}</table></div>'
 
 
+def cautions(table: pd.DataFrame) -> str:
+    """Of the claims that hold those whose verdict says little, in words: "a is true by definition and b is a timing"; "none"."""
+    held = table[(table.verdict == "holds") & (table.caution != "")]
+    return listed([f"{line.id} is {line.caution}" for line in held.itertuples()])
+
+
 def of_page(table: pd.DataFrame, page: str) -> pd.DataFrame:
     """The claims whose rows a page shows."""
     return table[table.link.str.partition("#")[0] == page]
@@ -87,13 +94,18 @@ def _links(line, page: str) -> list[str]:
 
 def _line(line, page: str) -> str:
     return (f"<tr><td>{_badge(line)}<td>{escape(line.statement)}<span class=small> ({escape(line.where)})</span>"
-            f"<td>{escape(line.ours)}<td>{' · '.join(_links(line, page))}")
+            f"<td>{escape(line.ours)} <span class=small>{escape(_of(line))}</span><td>{' · '.join(_links(line, page))}")
+
+
+def _of(line) -> str:
+    """What the deciding number is, over how many images or points."""
+    return ", ".join(part for part in (line.of, f"n {line.n}" if line.ours and line.n else "") if part)
 
 
 def _entry(line, readings: dict[str, str], page: str) -> str:
     behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training"), *_links(line, page)]
     reading = f"<details><summary>how it is decided</summary>{escape(readings.get(line.id, ''))}</details>"
-    facts = {"paper": line.published, "ours": line.ours, "why": line.why, "measured": line.also}
+    facts = {"paper": line.published, "ours": line.ours, "why": line.why, "measured": line.also, "but": line.caution}
     facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)
     return f"""<article id="claim-{escape(line.id)}">
 <div>{_badge(line)}

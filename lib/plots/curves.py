@@ -27,6 +27,7 @@ def panels(count: int, legend: bool = True, height: float = 2.7) -> tuple[Figure
     """A figure two panels wide with `count` axes; an odd last place, or a strip below, is left for the legend."""
     lines = (count + 1) // 2
     figure = Plate(figsize=(6.4, height * lines + (0.75 if legend and count % 2 == 0 else 0)), layout="constrained")
+    figure.colours, figure.octree = 48, True        # bands upon bands have many shades that nobody needs
     axes = figure.subplots(lines, 2, squeeze=False, sharey=True).ravel()
     for axis in axes[count:]:
         axis.set_axis_off()
@@ -129,12 +130,12 @@ def detection_against(rows: pd.DataFrame, x: str = "eps", detectors: tuple = ("m
 
 
 @styled
-def accuracy_against_l2(rows: pd.DataFrame) -> Figure:
+def accuracy_against_l2(rows: pd.DataFrame, metric: str = "accuracy") -> Figure:
     """CW: accuracy against the mean l2 size of the successful perturbations, a line through the five c of each model.
 
-    Needs rows of both metrics, accuracy and l2, with a column `c`; along each line c grows to the right.
+    Needs rows of both metrics, accuracy (or `metric`) and l2, with a column `c`; along each line c grows to the right.
     """
-    accuracy, size = (pick(rows, name, ["model", "c"]).set_index(["model", "c"]) for name in ("accuracy", "l2"))
+    accuracy, size = (pick(rows, name, ["model", "c"]).set_index(["model", "c"]) for name in (metric, "l2"))
     both = accuracy.join(size[["value", "low", "high"]], rsuffix="_l2", how="inner").reset_index().sort_values("c")
     if both.empty:
         return blank("no rows yet for CW")

@@ -19,7 +19,7 @@ def grid(images, rows: list[str], columns: list[str], captions=None, flagged=Non
     room = max(0.72, 0.09 * max(len(line) for name in rows for line in name.split("\n")))       # for the names on the left
     tall, wide = side + (0.21 if captions is not None else 0.04), max(2.4, room + len(columns) * (side + 0.04))
     figure = Plate(figsize=(wide, len(rows) * tall + 0.42 + (0.3 if title else 0)), layout="constrained")
-    figure.dots, figure.colours = 84, 40        # enough for 28 grey pixels across: many images make a heavy page
+    figure.dots, figure.colours, figure.octree = 84, 40, True      # enough for 28 grey pixels across, and lighter
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.01, hspace=0.01)
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for i, name in enumerate(rows):

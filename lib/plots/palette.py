@@ -74,12 +74,14 @@ class Plate(Figure):
     """A figure that a notebook shows as a small PNG of its own making, whatever plotting backend the kernel has."""
 
     dots, colours = 108, 128                    # an inch and in all, in a notebook: as wide as the text of a page
+    octree = False                              # a coarser palette: a fifth lighter, and too coarse for colour maps
+
     def savefig(self, *args, **kwargs) -> None:
         with mpl.rc_context(RC):                # ticks are made when they are drawn: keep the style in force until then
             super().savefig(*args, **kwargs)
 
     def _repr_png_(self) -> bytes:
-        return encode(self, dpi=self.dots, colours=self.colours)
+        return encode(self, dpi=self.dots, colours=self.colours, octree=self.octree)
 
 
 def styled(draw):
@@ -100,7 +102,7 @@ def blank(message: str) -> Figure:
     return figure
 
 
-def encode(figure: Figure, kind: str = "png", dpi: int = 90, colours: int = 255) -> bytes:
+def encode(figure: Figure, kind: str = "png", dpi: int = 90, colours: int = 255, octree: bool = False) -> bytes:
     """The figure as bytes of a small image: `png` on a palette of `colours`, or `webp` for the frames of a slider.
 
     A palette makes a page about three times lighter; with far fewer colours the lines of a family run into one another.
@@ -113,5 +115,6 @@ def encode(figure: Figure, kind: str = "png", dpi: int = 90, colours: int = 255)
     if kind == "webp":
         image.save(small, format="webp", quality=82, method=6)
     else:
-        image.quantize(colours, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
+        method = Image.Quantize.FASTOCTREE if octree else Image.Quantize.MEDIANCUT
+        image.quantize(colours, method=method, dither=Image.Dither.NONE).save(small, format="png", optimize=True)
     return small.getvalue()

@@ -1,5 +1,6 @@
 """How well a detector tells its class from others pushed towards it: AUC (Yin et al. 2020, Tables 1, 6, 8 to 12)."""
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from lib.metrics import auc_interval
 from lib.models import stream
 from lib.profiles import DETECTORS, SYSTEMS
 from lib.profiles import profile as profile_of
-from lib.results import COLUMNS, Record
+from lib.results import COLUMNS, Record, same
 from lib.runs import units
 from lib.runs.heads import ball, trained_heads
-from lib.runs.systems import BATCH, InBfloat16, read
+from lib.runs.systems import BATCH, InBfloat16, read, signed
 from lib.runs.training import dataset_of
 
 
@@ -107,7 +108,11 @@ def compute(system: str, k: int, test: Test, n: int, profile: str, seed: int, re
 
 def summarise(records: list[Record]) -> list[dict]:
     """auc under the attack (n: negatives), and under no attack (attack "clean")."""
-    rows = []
+    rows, detectors = [], defaultdict(list)
+    for record in records:
+        detectors[tuple(record.settings[name] for name in ("variant", "class", "seed"))].append(record)
+    for group in detectors.values():
+        same(group, "weights")                      # rows of one detector are compared with each other
     for record in records:
         key = {name: record.settings[name] for name in COLUMNS if name in record.settings}
         low, high = auc_interval(-record["natural"], -record["attacked"])
@@ -124,7 +129,9 @@ def auc(profile: str = "laptop", seed: int = 0, device: str = "auto", results: P
     """Rows of the AUC of every detector under the attack of Table 6, and of the first two under further ones."""
     profile_of(profile)
     todo = [units.Unit(f"GAT_{system}_class{k}_{test.name}_seed{seed}",
-                       lambda device, job=(system, k, test, n): compute(*job, profile, seed, results, device))
+                       lambda device, job=(system, k, test, n): signed(
+                           compute(*job, profile, seed, results, device), system=job[0], profile=profile, seed=seed,
+                           results=results, classes=job[1:2], names=()), n)
             for system, classes in DETECTORS[profile].systems.items() for k in classes
             for test, n in tests(profile, system, k).items()]
     return units.ensure("auc", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only,

@@ -36,7 +36,8 @@ def compute(model: str, seed: int, first: int, last: int, profile: str, results:
 
 def carlini(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
             fresh: bool = False, only: str | None = None):
-    """Rows of CW: accuracy on fresh draws, share of stored successes, l2 over successes, detection rates; a row set a c."""
+    """Rows of CW, a set for each c: accuracy on fresh draws and by their majority; l2 and detection rates over the images
+    that the majority misreads (`outcomes.succeeded`), which is stricter than the single draw of the paper."""
     todo = [units.Unit(f"{model}_cw_seed{seed}_{first:05d}-{last:05d}",
                        lambda device, job=(model, seed, first, last): compute(*job, profile, results, device))
             for model in MODELS for first, last in blocks(profile_of(profile), "cw", model)]

@@ -48,8 +48,8 @@ def compute(model: str, seed: int, profile: str, results: Path | None, device: t
 def clean(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
           fresh: bool = False, only: str | None = None):
     """Rows of clean accuracy (one draw on many images, ten on fewer) and of the detectors' false-positive rates."""
-    todo = [units.Unit(unit(model, seed), lambda device, model=model: compute(model, seed, profile, results, device))
-            for model in MODELS]
+    todo = [units.Unit(unit(model, seed), lambda device, model=model: compute(model, seed, profile, results, device),
+                       profile_of(profile).test_images) for model in MODELS]
     return units.ensure("clean", todo, outcomes.summariser(profile, results), profile=profile, device=device,
                         results=results, fresh=fresh, only=only, seed=seed)
 

@@ -162,7 +162,8 @@ def detection(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
     profile_of(profile)
     load = systems.networks(profile, seed, results)       # as many units ask for the same twelve networks
     todo = [units.Unit(unit_name(system, name, eps, best, seed),
-                       lambda device, job=(system, name, eps, best, n): compute(load, *job, profile, seed, device))
+                       lambda device, job=(system, name, eps, best, n): systems.signed(
+                           compute(load, *job, profile, seed, device), job[0], profile, seed, results), n)
             for system, classes in DETECTORS[profile].systems.items()
             if SYSTEMS[system].norm == "linf" and len(classes) == 10 for name, eps, best, n in plan(profile, system)]
     return units.ensure("detection", todo, reject.summarise, profile=profile, device=device, results=results,

@@ -12,12 +12,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lib import metrics
+from lib import metrics, tables
 from lib.models import MODELS
 from lib.profiles import PUBLISHED_TRAINING
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs.outcomes import Pooled, pooled
+from lib.runs.withstood import worst_share
+
+
+WORST = "worst of each image"
 
 
 def stored(experiment: str, profile: str, seed: int, results: Path | None = None) -> list[Pooled]:
@@ -85,18 +89,24 @@ def margins(groups: list[Pooled]) -> dict[str, np.ndarray]:
     return found
 
 
+def shared_draws(groups: dict[str, Pooled], eps: float) -> tuple[list[int], dict[str, np.ndarray]]:
+    """The images that all groups have, ascending, and for each group which draws read them right at one eps, (image, draw)."""
+    common, found = sorted(set.intersection(*(set(g["index"].tolist()) for g in groups.values()))), {}
+    for name, group in groups.items():
+        order = np.flatnonzero(np.isin(group["index"], common))
+        order = order[np.argsort(group["index"][order])]
+        found[name] = (group["predictions"][cell_at(group, eps)] == group["label"][:, None])[order]
+    return common, found
+
+
 def same_images(groups: dict[str, Pooled], eps: float) -> pd.DataFrame:
     """Accuracy of one model under several attacks at one eps, on the images that all of them got.
 
     groups: name -> outcomes. The first is compared with the others. Columns: accuracy; gain, low, high: how much less
     than the first, paired, with 95 % interval; n.
     """
-    common = sorted(set.intersection(*(set(g["index"].tolist()) for g in groups.values())))
-    right = {}
-    for name, group in groups.items():
-        order = np.flatnonzero(np.isin(group["index"], common))
-        order = order[np.argsort(group["index"][order])]
-        right[name] = metrics.correct(group["predictions"][cell_at(group, eps)], group["label"])[order]
+    common, draws = shared_draws(groups, eps)
+    right = {name: found.mean(-1) for name, found in draws.items()}
     first = next(iter(right.values()))
     lines = {name: (share.mean(), *metrics.paired_difference(first, share), len(common))
              for name, share in right.items()}
@@ -106,7 +116,8 @@ def same_images(groups: dict[str, Pooled], eps: float) -> pd.DataFrame:
 def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"), radii=(0.1, 0.2, 0.3)) -> pd.DataFrame:
     """Accuracy of each model under several attacks on the same images: a line for each model and eps that all have.
 
-    Columns: the attacks; drop, low, high: how much the strongest takes off the first, paired, with 95 % interval; n.
+    Columns: the attacks; WORST: under the attack that is worst for each image (`withstood.worst_share`; of equals the
+    last attack); drop, low, high: how much the strongest takes off the first, paired, with 95 % interval; n.
     """
     lines = {}
     for name in models:
@@ -115,8 +126,10 @@ def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"),
             if all(any(np.isclose(cell["eps"], eps) for cell in g.settings["cells"]) for g in found.values()):
                 same = same_images(found, eps)
                 worst = same.loc[same.gain.idxmax()]
-                lines[name, f"{eps:g}"] = same.accuracy.to_dict() | {
-                    "drop": worst.gain, "low": worst.low, "high": worst.high, "n": worst.n}
+                _, draws = shared_draws(found, eps)
+                alone = worst_share(np.stack(list(draws.values())[::-1])).mean()
+                lines[name, f"{eps:g}"] = same.accuracy.to_dict() | {WORST: alone, "drop": worst.gain, "low": worst.low,
+                                                                  "high": worst.high, "n": worst.n}
     return pd.DataFrame(lines).T.rename_axis(["model", "eps"]) if lines else pd.DataFrame()
 
 
@@ -137,15 +150,32 @@ def by_training(own: list[Pooled], shortened: list[Pooled]) -> pd.DataFrame:
     return pd.DataFrame(lines).T.rename_axis(["attack", "model", "eps"]) if lines else pd.DataFrame()
 
 
+def fault_in_words(same: pd.DataFrame, certain: dict[str, np.ndarray], zero: pd.DataFrame, lost: float = 16.6) -> str:
+    """What a vanished gradient explains of the largest drop between PGD and stronger attacks: of `same` (`side_by_side`
+    at one eps), with the margins of its model and the rows of zero gradients. "" where any of these is missing."""
+    same = same[same.index.get_level_values("model").isin(list(certain))] if len(same) else same
+    if same.empty or zero.empty:
+        return ""
+    line = same.loc[same["drop"].idxmax()]
+    model, beyond = line.name[0], (certain[line.name[0]] > lost).mean()
+    by_steps = max(0.0, line["pgd"] - line["mim"])
+    says = ("a vanished gradient explains little of what PGD falls short of" if not zero.value.any()
+            and (beyond < 0.05 or by_steps > line["drop"] / 2) else "a vanished gradient may explain a part of it")
+    return (f"The model that loses most from published PGD to the strongest attack, {model} ({tables.points(line['drop'])} at eps "
+            f"{line.name[1]}, {line.n:.0f} images, next section), has {tables.percent(beyond)} of its margins above {lost:g} "
+            f"nats and a median of {np.median(certain[model]):.1f}; and MIM, with the same loss in the same number format, takes "
+            f"{tables.points(by_steps)} of these by more steps and momentum. On these models {says}.")
+
+
 def trainings_in_words(profile: str) -> str:
     """How long the models of a profile are trained: which had all of the published updates, and how many the others."""
     lengths = {}
     for model in MODELS:
         lengths.setdefault(profile_of(profile).training_for(model).updates, []).append(model)
     whole = PUBLISHED_TRAINING.updates
-    found = [f"{f'all of the published {whole:,} updates' if updates == whole else f'{updates:,}'} into {_listed(models)}"
+    found = [f"{f'all of the published {whole:,} updates' if updates == whole else f'{updates:,}'} into {tables.listed(models)}"
              for updates, models in sorted(lengths.items(), reverse=True)]
-    return _listed(found)
+    return tables.listed(found)
 
 
 def resting_on_shorter(ledger: pd.DataFrame, profile: str) -> str:
@@ -153,12 +183,7 @@ def resting_on_shorter(ledger: pd.DataFrame, profile: str) -> str:
     short = [model for model in MODELS if profile_of(profile).training_for(model).updates < PUBLISHED_TRAINING.updates]
     found = {line["id"]: [model for model in short if re.search(rf"\b{model}\b", line["why"])]
              for line in ledger[ledger.verdict == "fails"].to_dict("records")}
-    return _listed([f"{claim} ({', '.join(models)})" for claim, models in found.items() if models]) or "none"
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
-
+    return tables.listed([f"{claim} ({', '.join(models)})" for claim, models in found.items() if models])
 
 def by_training_in_words(profile: str, seed: int, eps: str = "0.3") -> str:
     """What `by_training` says of PGD at one eps."""

@@ -15,8 +15,8 @@ from lib.metrics import mean_interval, wilson
 from lib.models import Heads
 from lib.profiles import DETECTORS, SYSTEMS
 from lib.profiles import profile as profile_of
-from lib.results import COLUMNS, Record
-from lib.runs import units
+from lib.results import COLUMNS, Record, same
+from lib.runs import systems, units
 from lib.runs.heads import split, trained_heads
 from lib.runs.systems import InBfloat16, other_classes, read
 from lib.runs.training import dataset_of
@@ -99,6 +99,7 @@ def summarise(records: list[Record]) -> list[dict]:
         rows += _rows(key, record["success"], record["l2"])
         groups[record.settings["variant"], record.settings["seed"]].append(record)
     for found in groups.values():
+        same(found, "weights")
         if len(found) > 1:
             shared = min(len(record["l2"]) for record in found)
             far = np.min([np.where(r["success"], r["l2"], np.inf)[:shared] for r in found], axis=0)
@@ -132,7 +133,8 @@ def distortion(profile: str = "laptop", seed: int = 0, device: str = "auto", res
         return heads, threshold(heads, profile, device)
 
     todo = [units.Unit(f"GAT_{system}_{p.aim}_{p.steps}x{p.step_size:g}{'_best' if p.best else ''}_seed{seed}",
-                       lambda device, job=(system, p, n): compute(fitted, *job, profile, seed, device))
+                       lambda device, job=(system, p, n): systems.signed(
+                           compute(fitted, *job, profile, seed, device), job[0], profile, seed, results, names=()), n)
             for system, classes in DETECTORS[profile].systems.items()
             if SYSTEMS[system].norm == "linf" and len(classes) == 10 for p, n in protocols(profile).items()]
     return units.ensure("distortion", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,

@@ -12,19 +12,21 @@ from torch import Tensor
 
 from lib import metrics
 from lib.detectors import DETECTORS
-from lib.results import RESULTS, Record, read_record
+from lib.results import RESULTS, Record, read_record, read_settings, same
 
 FPR = 0.05
 RULES = ("quantile", "alpha")
 NO_MARGINAL = ("DFX", "DBX", "BNN")     # these leave p(x) out: their "marginal" is printed, never interpreted
 
 
-def judged(victim, adversarial: Tensor, x: Tensor, y: Tensor, images: Sequence[int], purpose: str, thumbs: int = 0) -> dict:
+def judged(victim, adversarial: Tensor, x: Tensor, y: Tensor, images: Sequence[int], purpose: str, thumbs: int = 0,
+           first_cell: int = 0) -> dict:
     """The arrays of a record. adversarial: (cell, image, channel, H, W); x, y: the clean images and their labels.
 
-    purpose keys the judging noise, so that it is independent of the attack's.
+    purpose keys the judging noise, so that it is independent of the attack's; first_cell: the number of the first cell,
+    which keys it too.
     """
-    predictions, log_joint = zip(*(victim.judge(x_adv, images, f"{purpose}/{cell}") for cell, x_adv in enumerate(adversarial)))
+    predictions, log_joint = zip(*(victim.judge(x_adv, images, f"{purpose}/{cell}") for cell, x_adv in enumerate(adversarial, first_cell)))
     delta = (adversarial - x).flatten(2)
     arrays = {"index": np.asarray(images, np.int32), "label": y.numpy().astype(np.int8),
               "predictions": np.stack(predictions), "log_joint": np.stack(log_joint),
@@ -52,10 +54,8 @@ class Pooled:
         if other := [r.path.name for r in records if r.settings["cells"] != settings["cells"]]:
             raise ValueError(f"records {', '.join(other)} hold other attacks than {records[0].path.name}; delete the older "
                              "ones, which are then computed anew")
-        known = {r.settings["weights"]: r.path.name for r in records if r.settings.get("weights")}
-        if len(known) > 1:
-            raise ValueError(f"records {', '.join(known.values())} were made with different weights; delete the older ones, "
-                             "which are then computed anew")
+        for name in ("weights", "data", "dtype"):
+            same(records, name)
         settings["seconds"] = round(sum(r.settings["seconds"] for r in records), 1)
         for name in ("commit", "device", "torch"):
             settings[name] = "+".join(dict.fromkeys(r.settings[name] for r in records))
@@ -87,6 +87,16 @@ def fitted(model: str, profile: str, seed: int, results: Path | None = None, fpr
     return fit_detectors(found, found.stat().st_mtime_ns, fpr) if found.exists() else {}
 
 
+def same_weights(group: Pooled, path: Path) -> None:
+    """Raises ValueError if the scores in `path`, on which detectors are fitted, are of other weights than a group."""
+    fitted_on = read_settings(path).get("weights") if path.exists() else None
+    attacked = group.settings.get("weights")
+    if fitted_on and attacked and fitted_on != attacked:
+        raise ValueError(f"detectors are fitted on {path}, made with weights {fitted_on}, and the records of "
+                         f"{group.settings['model']}, {group.settings['attack']}, with {attacked}; delete the older ones, which "
+                         "are then computed anew")
+
+
 @cache
 def fit_detectors(path: Path, _modified: int, fpr: float) -> dict[tuple[str, str], object]:
     record = read_record(path)
@@ -102,12 +112,26 @@ def summariser(profile: str, results: Path | None = None, path: Callable[..., Pa
     def summarise(records: list[Record]) -> list[dict]:
         rows = []
         for group in pooled(records):
+            same_weights(group, path(group.settings["model"], profile, group.settings["seed"], results))
             detectors = fitted(group.settings["model"], profile, group.settings["seed"], results, path=path)
             key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile", "protocol",
                                                   "commit", "device", "dtype", "torch", "data", "seconds")}
             rows += [key | row for row in [*_accuracy(group), *_grid(group), *_detection(group, detectors), *_clean(group, detectors)]]
         return rows
     return summarise
+
+
+def succeeded(attack: str, predictions: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which images an attack fooled, (image), and the class that each is read as: what l2 and detection are taken over.
+
+    predictions: (image, draw). As published, one draw decides: the first fresh one. Not for CW, which keeps the smallest
+    perturbation that one draw got wrong, and so ends where single draws decide by luck: there it is the majority, wrong in
+    at least 6 of 10, and the class is the one seen most often.
+    """
+    if attack == "cw":
+        votes = (predictions[:, :, None] == np.arange(predictions.max(initial=0) + 1)).sum(1)
+        return ~metrics.majority(predictions, label), votes.argmax(1)
+    return predictions[:, 0] != label, predictions[:, 0].astype(np.int64)
 
 
 def _share(metric: str, values: np.ndarray, **more) -> dict:
@@ -123,7 +147,7 @@ def _accuracy(group: Pooled):
         yield cell | _share("accuracy", metrics.correct(predictions, label))
         yield cell | _share("accuracy_majority", metrics.majority(predictions, label))
         if cell["attack"] != "clean":
-            success = predictions[:, 0] != label
+            success, _ = succeeded(cell["attack"], predictions, label)
             mean, low, high = metrics.mean_interval(l2[success]) if success.any() else (np.nan,) * 3
             yield cell | {"metric": "l2", "value": mean, "low": low, "high": high, "n": int(success.sum())}
     if "zero_gradient" in group.arrays:
@@ -147,12 +171,12 @@ def _grid(group: Pooled):
 
 
 def _detection(group: Pooled, detectors: dict):
-    """Over the successes of the stored draw, scores from another draw, as published; corrected rates and the faulty KL rate."""
+    """Over the successes, with scores from a draw that did not judge them, as published; corrected rates and the faulty KL rate."""
     for cell, predictions, log_joint in zip(group.settings["cells"], group["predictions"], group["log_joint"]):
         if cell["attack"] == "clean":
             continue
-        predicted, scores = predictions[:, 0].astype(np.int64), torch.from_numpy(log_joint)
-        success, accepted = predicted != group["label"], defaultdict(lambda: np.ones(len(predicted), bool))
+        success, predicted = succeeded(cell["attack"], predictions, group["label"])
+        scores, accepted = torch.from_numpy(log_joint), defaultdict(lambda: np.ones(len(predicted), bool))
         for (name, rule), detector in detectors.items():
             flags = detector.flags(scores, torch.from_numpy(predicted)).numpy()
             rates = metrics.detection_rates(flags, predicted, success)

@@ -78,11 +78,16 @@ class FixedNoise(nn.Module):
                           for part in parts])
 
 
+def on_robust(attack: str, profile: str) -> int:
+    """How many images an attack on the robust network gets."""
+    n = profile_of(profile).images_for("referee", "CNN")
+    return min(n, CW_IMAGES) if attack == "cw" else n
+
+
 def on_network(attack: str, profile: str, seed: int, results: Path | None, device: torch.device) -> tuple[dict, dict]:
     """The record of one attack on the robust network, by each library."""
     sizes = profile_of(profile)
-    n = sizes.images_for("referee", "CNN")
-    images, x, y, dataset = first_images(sizes, 0, min(n, CW_IMAGES) if attack == "cw" else n)
+    images, x, y, dataset = first_images(sizes, 0, on_robust(attack, profile))
     net, x, y = network("robust", profile, seed, device, results), x.to(device), y.to(device)
     if attack == "strong":
         steps = sizes.steps["strong"]
@@ -183,10 +188,10 @@ def referee(profile: str = "laptop", seed: int = 0, device: str = "auto", result
             fresh: bool = False, only: str | None = None):
     """Rows of the comparison: accuracy under each attack by ours, torchattacks and foolbox, and under AutoAttack."""
     common = (profile, seed, results)
-    todo = [units.Unit(f"CNN-{kind}_clean_seed{seed}", lambda device, kind=kind: on_clean(kind, *common, device))
-            for kind in ("plain", "robust")]
+    todo = [units.Unit(f"CNN-{kind}_clean_seed{seed}", lambda device, kind=kind: on_clean(kind, *common, device),
+                       profile_of(profile).test_images) for kind in ("plain", "robust")]
     todo += [units.Unit(f"CNN-robust_{attack}_seed{seed}",
-                        lambda device, attack=attack: on_network(attack, *common, device))
+                        lambda device, attack=attack: on_network(attack, *common, device), on_robust(attack, profile))
              for attack in (*STEPS, "cw", "strong")]
     todo += [units.Unit(f"{model}_strong_seed{seed}_{first:05d}-{last:05d}",
                         lambda device, job=(model, first, last): on_fixed(*job, *common, device))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib.detectors.one_vs_rest import Curve, Reject, curve, generative, integrated
 from lib.metrics import wilson
-from lib.results import COLUMNS, Record
+from lib.results import COLUMNS, Record, same
 
 SYSTEMS = ("GAT-integrated", "GAT-generative", "Madry")
 REJECTED = (0.0, 0.01, 0.05)        # of natural images; thresholds are fitted on validation images
@@ -73,6 +73,7 @@ def summarise(records: list[Record]) -> list[dict]:
     for record in records:
         groups[(record.settings["variant"], record.settings["seed"])].append(record)
     for group in groups.values():
+        same(group, "weights")
         natural = {r.settings["attack"]: r for r in group if not r.settings["loss"]}
         attacks = [r for r in group if r.settings["loss"]]
         if {"clean", "validation"} <= natural.keys():

@@ -27,6 +27,7 @@ from lib.train import fit, initial_weights, load_weights, save_weights
 
 MODELS = ("GFZ", "GBZ", "DBX")
 ATTACKED = ("GFZ", "GBZ")
+ONCE = 2_000                    # test images that are predicted once at the end of the published training
 PUBLISHED, SHORTENED = "published", "shortened"     # which training: `variant` of a row
 
 
@@ -94,7 +95,7 @@ def compute(name: str, stop: int | None, profile: str, seed: int, results: Path 
     if stop is None and name in ATTACKED and settings.training_for(name) != settings.shortened:
         arrays |= clean.on_train(victim, profile)
     if stop == settings.stops[-1]:
-        images, x, y, _ = first_images(settings, 0, settings.test_images)
+        images, x, y, _ = first_images(settings, 0, min(ONCE, settings.test_images))
         arrays["once_right"] = victim.predict(x, images, "schedule/once")[0].argmax(1) == y.numpy()
     return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": f"{variant} {steps}",
                     "attack": "clean", "seed": seed, "attack_seed": seed, "profile": profile, "protocol": "published",

@@ -19,7 +19,7 @@ from lib.metrics import auc_interval, wilson
 from lib.models import stream
 from lib.profiles import DETECTORS
 from lib.profiles import profile as profile_of
-from lib.results import COLUMNS, RESULTS, Record, read_record
+from lib.results import COLUMNS, RESULTS, Record, read_record, same
 from lib.runs import reject, systems, units
 from lib.runs.heads import split
 from lib.runs.systems import read
@@ -85,6 +85,7 @@ def summarise(records: list[Record]) -> list[dict]:
     for group in groups.values():
         if not {"clean", "validation"} <= group.keys():
             continue
+        same(group.values(), "weights")
         clean, label = group["clean"], group["clean"]["label"]
         key = {name: value for name, value in clean.settings.items() if name in COLUMNS} | {"attack": OTHERS}
         rows += [key | _auc(k, clean["heads"][label == k, k], clean["heads"][label != k, k]) for k in np.unique(label).tolist()]
@@ -118,7 +119,8 @@ def strangers(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
     n = DETECTORS[profile].attacked_images["strangers"]
     sizes = {"clean": max(n, 100), "validation": max(n, 100)} | dict.fromkeys(kinds(), n)
     todo = [units.Unit(f"GAT_{system}_{'-'.join(kind.split())}_seed{seed}",
-                       lambda device, job=(system, kind, size): compute(load, *job, profile, seed, device))
+                       lambda device, job=(system, kind, size): systems.signed(
+                           compute(load, *job, profile, seed, device), job[0], profile, seed, results), size)
             for system, classes in DETECTORS[profile].systems.items() if len(classes) == 10
             for kind, size in sizes.items()]
     return units.ensure("strangers", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,

@@ -1,6 +1,7 @@
 """What is attacked in the second paper: the classifier f, the detectors beside it, and Madry's network."""
 
 import functools
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,10 @@ from torch import Tensor
 from lib.locks import once
 from lib.models import ConvNet, Heads, stream
 from lib.profiles import DETECTORS
-from lib.runs.heads import trained_heads
+from lib.runs.heads import trained_heads, variant_of
 from lib.runs.networks import OnAttacked
 from lib.runs.training import checkpoint, dataset_of
-from lib.train import fit, initial_weights, load_weights, save_weights
+from lib.train import fingerprint, fit, initial_weights, load_weights, save_weights
 
 CHUNK = 500             # images predicted together
 BATCH = {"cpu": 100, "cuda": 2_000}     # images attacked together
@@ -47,6 +48,22 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
         net = ConvNet(len(dataset.classes), dataset.shape)
     load_weights(path, net, expected)
     return net.to(device).eval().requires_grad_(False)
+
+
+def weights_of(system: str, profile: str, seed: int, results: Path | None = None, classes: tuple[int, ...] | None = None,
+               names: tuple[str, ...] = NAMES) -> str:
+    """One checksum of the weights of a system's detectors (or of some classes') and of `names`, to tell records of one
+    training from those of another. The weights must be there."""
+    chosen = DETECTORS[profile].systems[system] if classes is None else classes
+    files = [checkpoint("GAT", profile, seed, variant_of(system, k), results) for k in chosen]
+    files += [checkpoint(name, profile, 0, "", results) for name in names]
+    return f"{zlib.crc32(' '.join(map(fingerprint, files)).encode()):08x}"
+
+
+def signed(found: tuple[dict, dict], *weights, **which) -> tuple[dict, dict]:
+    """What a unit computes, its settings with the checksum of `weights_of`."""
+    arrays, settings = found
+    return arrays, settings | {"weights": weights_of(*weights, **which)}
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ CHECKPOINTS = ROOT / "data" / "checkpoints"
 def checkpoint(name: str, profile: str, seed: int, variant: str = "", results: Path | None = None) -> Path:
     """Where the weights of a model are. Those of `smoke`, or of other results, stay beside the results."""
     run = "-".join(filter(None, (profile_of(profile).dataset, name, profile, variant, f"seed{seed}"))) + ".safetensors"
-    elsewhere = profile == "smoke" or (results is not None and Path(results) != ROOT / "data" / "results")
-    return (Path(results or RESULTS) / profile / "checkpoints" if elsewhere else CHECKPOINTS) / run
+    folder = Path(results or RESULTS)
+    elsewhere = profile == "smoke" or folder.resolve() != (ROOT / "data" / "results").resolve()
+    return (folder / profile / "checkpoints" if elsewhere else CHECKPOINTS) / run
 
 
 def trained_for(name: str, profile: str, seed: int, results: Path | None = None) -> str:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from lib.locks import locked
 from lib.memory import keep_memory
 from lib.profiles import profile as profile_of
-from lib.results import RESULTS, ROOT, Record, read_rows, rows_from, select, tidy, write_record, write_rows
+from lib.results import RESULTS, ROOT, Record, read_rows, read_settings, rows_from, select, tidy, write_record, write_rows
 
 
 LISTED, NOTHING = "list", "none"        # of `only`: say which units there are; bring the rows up to date, compute nothing
@@ -25,10 +25,23 @@ LISTED, NOTHING = "list", "none"        # of `only`: say which units there are; 
 
 @dataclass(frozen=True)
 class Unit:
-    """One piece of work: its name is its file's. compute() returns the record's arrays and settings."""
+    """One piece of work: its name is its file's. compute() returns the record's arrays and settings.
+
+    images: how many it is asked for, where its name does not say; a record that was asked for fewer is computed anew.
+    """
 
     name: str
     compute: Callable[[torch.device], tuple[dict[str, np.ndarray], dict]]
+    images: int = 0
+
+    def stored(self, path: Path) -> bool:
+        """Whether the record at `path` is there and was asked for as many images. ValueError if it cannot be read."""
+        return stored(path, self.images)
+
+
+def stored(record: Path, images: int = 0) -> bool:
+    """Whether a record is there and was asked for at least so many images. Raises ValueError if it cannot be read."""
+    return record.exists() and (not images or read_settings(record).get("asked", 0) >= images)
 
 
 def device_of(name: str) -> torch.device:
@@ -85,7 +98,7 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
 
     results: the folder of all profiles (default: the committed one). fresh: compute every unit again. only: compute
     just this unit, or NOTHING but rows that are behind their records, or not even these: LISTED returns the units
-    themselves (columns unit, record, stored). seed: return the rows of this training seed alone. A unit that another
+    themselves (columns unit, images, record, stored). seed: return the rows of this training seed alone. A unit that another
     process is at work on is waited for, not computed twice. Raises ValueError for an unknown profile, unit or device
     before any work.
     """
@@ -95,12 +108,13 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
     folder = Path(results or RESULTS) / profile / experiment
     if only == LISTED:
         records = [folder / f"{unit.name}.npz" for unit in units]
-        return pd.DataFrame({"unit": [u.name for u in units], "record": records, "stored": [r.exists() for r in records]})
+        return pd.DataFrame({"unit": [u.name for u in units], "images": [u.images for u in units], "record": records,
+                             "stored": [unit.stored(record) for unit, record in zip(units, records)]})
     if only is not None:
         if only not in {NOTHING, *(unit.name for unit in units)}:
             raise ValueError(f"unknown unit {only!r} of {experiment}; expected one of {', '.join(u.name for u in units)}")
         units = [unit for unit in units if unit.name == only]
-    todo = [unit for unit in units if fresh or not (folder / f"{unit.name}.npz").exists()]
+    todo = [unit for unit in units if fresh or not unit.stored(folder / f"{unit.name}.npz")]
     for unit in tqdm(todo, desc=f"{experiment} ({profile})", disable=None if todo else True):
         _compute(unit, folder / f"{unit.name}.npz", target, fresh)
     rows = folder.with_suffix(".csv")
@@ -131,14 +145,15 @@ def _record(mark: Path) -> Path:
 
 def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
     with locked(path):
-        if path.exists() and not fresh:
+        if not fresh and unit.stored(path):
             return                                  # another process finished it while this one waited
         for left in path.parent.glob(f".{path.name}.*.tmp"):
             left.unlink()                           # by a process that was killed: whoever writes has this lock
         start = time.perf_counter()
         arrays, settings = unit.compute(device)
-        settings = {"unit": unit.name} | settings | origin(device, settings.get("dtype", "float32"),
-                                                           settings.get("data", ""), time.perf_counter() - start)
+        asked = {"asked": unit.images} if unit.images else {}
+        settings = {"unit": unit.name} | asked | settings | origin(device, settings.get("dtype", "float32"),
+                                                                   settings.get("data", ""), time.perf_counter() - start)
         news = path.with_name(f".{path.name}.new")
         news.touch()                                # before, so that no record is ever without it,
         write_record(path, arrays, settings)

@@ -21,7 +21,7 @@ import torch
 from lib.models import stream
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, Record, read_record
-from lib.runs import carlini, clean, precision, samples, whitebox
+from lib.runs import averaging, carlini, clean, precision, samples, whitebox
 from lib.runs.training import checkpoint
 from lib.runs.units import device_name, device_of
 from lib.runs.victims import Victim, first_images
@@ -82,7 +82,10 @@ CHECKS = {                      # another experiment joins by one entry
     "strong": Check(_whitebox),
     "carlini": Check(_carlini),
     "precision": Check(lambda s, first, last, results, device: precision.compute(
-        s["model"], s["seed"], s["profile"], results, device, first, last)[0]),
+        s["model"], s["cells"][0]["eps"], s["seed"], s["profile"], results, device, first, last)[0]),
+    "averaging": Check(lambda s, first, last, results, device: averaging.compute(
+        s["model"], s["variant"] if s["variant"] == averaging.NO_NOISE else int(s["variant"]), first, last, s["profile"],
+        s["seed"], results, device)[0]),
 }
 
 

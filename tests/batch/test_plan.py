@@ -8,8 +8,8 @@ import pytest
 from lib.batch import plan
 from lib.pages import parameters
 from lib.pages.__main__ import notebooks
-from lib.results import ROOT
-from lib.runs import experiments
+from lib.results import ROOT, write_record
+from lib.runs import experiments, units
 
 RINGS = "book/deep_bayes/two_rings.ipynb"
 
@@ -45,6 +45,15 @@ def test_only_missing_units_are_planned_and_only_of_what_the_page_reads(tmp_path
     assert [job["unit"] for job in found["units"].values()] == [f"seed{s}" for s in range(1, 5)]
     (page,) = found["pages"].values()
     assert page["reads"] == ["rings"] and str(tmp_path / "smoke/rings/seed0.npz") in page["inputs"]
+
+
+def test_a_record_that_was_asked_for_fewer_images_is_planned_again(tmp_path):
+    path = tmp_path / "smoke/clean/GFZ_clean_seed0.npz"
+    for asked, planned in ((4, [str(path)]), (10, [])):
+        write_record(path, {}, {"asked": asked})
+        assert units.stored(path, 10) == (not planned)
+        found = drawn([RINGS], "smoke", tmp_path, names={"clean"})
+        assert found["again"] == planned and (str(path) in found["units"]) == bool(planned)
 
 
 def test_the_reading_profile_computes_nothing_unless_it_is_asked_to(tmp_path):

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from lib.metrics import correct
 from lib.results import one, read_record, select
-from lib.runs import carlini, clean, outcomes, precision, samples, whitebox
+from lib.runs import averaging, carlini, clean, outcomes, precision, samples, whitebox
 from lib.runs.training import training
 from lib.runs.victims import Victim, first_images
 
@@ -87,11 +89,41 @@ def test_carlini_keeps_one_row_set_a_constant(folder):
     assert set(select(rows, metric="accuracy").variant) == {"c=1", "c=10"}
 
 
+def test_what_cw_fooled_is_judged_by_the_majority_and_what_others_fooled_by_one_draw():
+    predictions = np.array([[1] + [0] * 9, [0] * 4 + [2] * 3 + [1] * 3])        # a lucky first draw; wrong in 6 of 10
+    fooled, seen = outcomes.succeeded("cw", predictions, np.array([0, 0]))
+    assert fooled.tolist() == [False, True] and seen[0] == 0
+    fooled, seen = outcomes.succeeded("pgd", predictions, np.array([0, 0]))
+    assert fooled.tolist() == [True, False] and seen.tolist() == [1, 0]
+
+
 def test_gradients_in_float32_are_compared_on_the_same_images(folder):
     whitebox.whitebox("smoke", results=folder, only="GFZ_pgd_seed0_00000-00004")
-    precision.precision("smoke", results=folder, only="GFZ_pgd_seed0")
-    line = precision.compared("smoke", 0, folder).iloc[0]
-    assert (line.model, line.n) == ("GFZ", 4) and line.low <= line.difference <= line.high
+    precision.precision("smoke", results=folder, only="GFZ_pgd_eps0.1_seed0")
+    precision.precision("smoke", results=folder, only="GFZ_pgd_eps0.3_seed0")
+    lines = precision.compared("smoke", 0, folder)
+    assert lines[["model", "eps", "n"]].values.tolist() == [["GFZ", 0.1, 4], ["GFZ", 0.3, 4]]
+    assert (lines.low <= lines.difference).all() and (lines.difference <= lines.high).all()
+
+
+def test_averaged_gradients_are_compared_on_the_same_images_and_fixed_draws_keep_what_they_read(folder):
+    for way in ("1draws", "2draws", "fixed"):
+        rows = averaging.averaging("smoke", results=folder, only=f"GFZ_{way}_seed0_00000-00004")
+    assert set(select(rows, metric="accuracy").variant) == {"", "fixed"}
+    lines = averaging.compared("smoke", 0, folder).set_index("draws")
+    assert lines.index.tolist() == ["1", "2", "fixed"] and set(lines.n) == {4}
+    assert lines["fixed noise"].notna().tolist() == [False, False, True]
+    right = [correct(read_record(folder / f"smoke/averaging/GFZ_{way}_seed0_00000-00004.npz")["predictions"][0],
+                     read_record(folder / "smoke/averaging/GFZ_1draws_seed0_00000-00004.npz")["label"]).mean()
+             for way in ("1draws", "2draws")]
+    assert lines.lost["2"] == pytest.approx(right[0] - right[1])
+
+
+def test_what_a_comparison_of_formats_cannot_tell_is_said_with_it():
+    line = {"model": "GFZ", "eps": 0.1, "float32": 0.9, "bfloat16": 0.9, "difference": 0.0, "low": -0.1, "high": 0.1, "n": 20}
+    said = precision.in_words(pd.DataFrame([line]))
+    assert "eps 0.1, n = 20" in said and "no sign that the format matters" in said and "up to 10.0 points" in said
+    assert "surely different: GFZ at eps 0.1" in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}]))
 
 
 def test_more_samples_are_predictions_of_their_own(folder):

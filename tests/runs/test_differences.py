@@ -52,6 +52,23 @@ def test_attacks_are_compared_on_the_images_that_all_of_them_got():
     assert table.gain["strong"] == pytest.approx(0.5) and table.low["strong"] < 0.5 < table.high["strong"]
 
 
+def test_the_worst_attack_of_each_image_stands_beside_the_attacks():
+    weak, strong = outcomes([[[0] * 4, [1] * 4]], [0, 0]), outcomes([[[1] * 4, [0] * 4]], [0, 0])
+    groups = [replace(g, settings=g.settings | {"attack": name}) for name, g in (("pgd", weak), ("mim", weak), ("strong", strong))]
+    line = differences.side_by_side(groups, ["GFZ"], radii=(0.1,)).iloc[0]
+    assert (line["pgd"], line["strong"], line[differences.WORST]) == (0.5, 0.5, 0)
+
+
+def test_what_a_vanished_gradient_explains_follows_from_margins_and_from_the_longer_attack():
+    same = pd.DataFrame({"pgd": [0.4], "mim": [0.1], "drop": [0.3], "n": [20.0]},
+                        index=pd.MultiIndex.from_tuples([("GFZ", "0.3")], names=["model", "eps"]))
+    zero = pd.DataFrame({"value": [0.0]})
+    said = differences.fault_in_words(same, {"GFZ": np.array([1.0, 2.0, 20.0])}, zero)
+    assert "33.3 % of its margins" in said and "takes 30.0 points" in said and "explains little" in said
+    assert "may explain a part" in differences.fault_in_words(same.assign(mim=0.4), {"GFZ": np.array([20.0])}, zero)
+    assert differences.fault_in_words(pd.DataFrame(), {}, zero) == ""
+
+
 def test_a_radius_that_was_not_run_is_refused_with_those_that_were():
     with pytest.raises(LookupError, match="no cell at eps 0.7"):
         differences.cell_at(outcomes([[[0]]], [0]), 0.7)

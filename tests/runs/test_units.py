@@ -41,6 +41,17 @@ def test_a_unit_is_computed_once_and_again_only_when_fresh(tmp_path):
     assert marks(tmp_path) == 2
 
 
+def test_a_unit_that_asks_for_more_images_than_its_record_was_asked_for_is_computed_anew(tmp_path):
+    """Not by how many it holds: a profile may ask for more than there are."""
+    def asking(images):
+        return units.Unit("a", counting(tmp_path).compute, images)
+    for images, computed in ((5, 1), (5, 1), (3, 1), (8, 2), (8, 2)):
+        ensure(tmp_path, asking(images))
+        assert marks(tmp_path) == computed
+    assert read_record(tmp_path / "results/smoke/toy/a.npz").settings["asked"] == 8
+    assert ensure(tmp_path, asking(9), only=units.LISTED).stored.tolist() == [False]
+
+
 def test_rows_follow_when_a_unit_is_added(tmp_path):
     ensure(tmp_path, counting(tmp_path))
     assert ensure(tmp_path, counting(tmp_path), counting(tmp_path, "b", 2.0)).value.tolist() == [1.0, 2.0]

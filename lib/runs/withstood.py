@@ -1,0 +1,92 @@
+"""What a model withstands at most: the worst of several attacks image by image, and with its noise held fixed.
+
+Nothing is attacked here: every function takes stored outcomes (`lib.runs.differences.stored`) or rows.
+"""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from lib import metrics, tables
+from lib.models import MODELS
+from lib.results import select
+from lib.runs.outcomes import Pooled
+
+GENERATIVE = ("GFZ", "GFY", "GBZ", "GBY")
+
+
+def worst_share(right: Bool[np.ndarray, "attack image draw"]) -> Float[np.ndarray, " image"]:
+    """Share of draws in which each image is read right under the attack that is worst for it.
+
+    To take the smallest of several noisy shares would pick luck as well. So the attack is chosen on one half of the
+    draws and judged on the other, then the other way round, and the two are averaged; of equals the first is chosen.
+    A single draw cannot be halved: there it chooses and judges.
+    """
+    draws, every = right.shape[-1], np.arange(right.shape[1])
+    halves = [slice(0, draws // 2), slice(draws // 2, draws)] if draws > 1 else [slice(None)] * 2
+    means = [right[..., half].mean(-1) for half in halves]
+    return (means[1][means[0].argmin(0), every] + means[0][means[1].argmin(0), every]) / 2
+
+
+def fixed_beside_fresh(fixed: list[Pooled], fresh: dict[str, list[Pooled]]) -> pd.DataFrame:
+    """Accuracy with noise held fixed and with noise drawn afresh, on the images and at the eps that all records have.
+
+    fixed: groups of `lib.runs.referee`, of which models with noise count. fresh: attack -> groups. A line for each model
+    and way of asking: columns model, eps, noise ("fixed" or "fresh"), attack, value, low, high, n.
+    """
+    lines = []
+    for group in fixed:
+        for number, cell in enumerate(group.settings["cells"]):
+            theirs = {attack: [(g, k) for g in groups if g.settings["model"] == group.settings["model"]
+                               for k, other in enumerate(g.settings["cells"]) if np.isclose(other["eps"], cell["eps"])]
+                      for attack, groups in fresh.items()} if "eps" in cell else {}
+            if not theirs or not all(theirs.values()):
+                continue
+            asked = [("fixed", cell["variant"], group, number), *(("fresh", name, *found[0]) for name, found in theirs.items())]
+            common = sorted(set.intersection(*(set(g["index"].tolist()) for *_, g, _ in asked)))
+            for noise, name, g, k in asked:
+                share = metrics.correct(g["predictions"][k], g["label"])[np.isin(g["index"], common)]
+                low, high = metrics.wilson(share.mean(), len(share))
+                lines.append({"model": g.settings["model"], "eps": cell["eps"], "noise": noise, "attack": name,
+                              "value": share.mean(), "low": low, "high": high, "n": len(share)})
+    table = pd.DataFrame(lines, columns=["model", "eps", "noise", "attack", "value", "low", "high", "n"])
+    return table.drop_duplicates(["model", "eps", "noise", "attack"])
+
+
+def noise_in_words(noise: pd.DataFrame, draws: int, little: float = 0.1) -> str:
+    """What our strong protocol leaves of each model of `fixed_beside_fresh` when it draws afresh, and when its noise is fixed.
+
+    draws: over how many the attack averages its gradient. little: a difference that needs no explanation.
+    """
+    found = []
+    for (model, eps), rows in noise.groupby(["model", "eps"]):
+        fresh, fixed = (rows[(rows.noise == kind) & (rows.attack == name)] for kind, name in (("fresh", "strong"), ("fixed", "ours")))
+        if len(fresh) and len(fixed):
+            a, b = fresh.iloc[0], fixed.iloc[0]
+            why = (f": either the attack averages too few draws ({draws}), or the noise is the defence"
+                   if a.value - b.value > little else "")
+            found.append(f"On the same {a.n} images at eps {eps:g}, under our strong protocol, {model} keeps {tables.cell(a)} when "
+                         f"it draws afresh and {tables.cell(b)} when its draws are fixed{why}.")
+    return " ".join(found) or "No records of fresh noise at the same eps exist yet."
+
+
+def more_robust_in_words(rows: pd.DataFrame, eps: float) -> str:
+    """Whether every generative model keeps more accuracy than every other at one eps: the lowest beside the highest.
+
+    rows: accuracy, one a model and eps.
+    """
+    found = select(rows, metric="accuracy", eps=eps).dropna(subset="value")
+    inside = found.model.isin(GENERATIVE)
+    if not inside.any() or inside.all():
+        return f"At eps {eps:g} there are no rows yet to tell."
+    low, high = found.loc[found[inside].value.idxmin()], found.loc[found[~inside].value.idxmax()]
+    if low.low > high.high:
+        answer = "every generative model stands above every other, beyond the intervals"
+    elif low.value > high.value:
+        answer = "every generative model stands above every other, though the intervals overlap"
+    else:
+        answer = f"the generative models do not stand above the others, and none keeps more than {tables.percent(found.value.max())}"
+    missing = [name for name in MODELS if name not in set(found.model)]
+    one, two = (f"{row.model}, {tables.cell(row)}, n = {row.n:.0f}" for row in (low, high))
+    return (f"At eps {eps:g} the strong protocol leaves the lowest generative model, {one}, and the highest other, {two}"
+            + f" (there are no rows of {tables.listed(missing)})" * bool(missing) + f": {answer}.")
