@@ -77,9 +77,9 @@ def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable
     few, bayes = made("GFZ", s.few), made("GFZ", s.bayes)
     cw, dear = {"steps": s.cw_steps}, {"steps": s.spsa[0], "samples": s.spsa[1]}
     return {
-        "gradient": {f"{model}-{dataset}": (s.dear,
-                                            lambda device, make=made(model, s.images, dataset): gradients.gradient(
-            make(device), s.batch)) for model, dataset in GRADIENTS[:s.models]},
+        "gradient": {f"{model}-{dataset}": (s.dear, lambda device, make=made(model, s.images, dataset):
+                                            gradients.gradient(make(device), s.batch))
+                     for model, dataset in GRADIENTS[:s.models]},
         "ideas": {"GFZ": (s.rounds, lambda device: gradients.ideas(few(device), s.batch)),
                   "GFZ-pieces": (s.rounds, lambda device: gradients.pieces(few(device), s.batch))},
         "tried": {"GFZ": (2 * s.rounds, lambda device: gradients.tried(few(device), s.compiled))},
