@@ -122,7 +122,7 @@ PROFILES = {
         stops=(12_000, 30_000, 60_000, 120_000),
         images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500}, "pgd": {"decoder": 50, "BNN": 100, "other": 200},
                 "mim": {"decoder": 30, "BNN": 50, "other": 200},
-                "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 60},
+                "cw": {"decoder": 5, "BNN": 10, "other": 60},
                 "strong": {"GFZ": 20, "GBZ": 20, "decoder": 10, "BNN": 20, "other": 50},
                 "referee": {"decoder": 30, "other": 400}, "averaging": {"decoder": 20, "other": 20}}),
     "paper": Profile(

@@ -17,7 +17,7 @@ def percent(value: float, digits: int = 1) -> str:
 
 def points(value: float, digits: int = 1) -> str:
     """A difference of two fractions in percentage points; "–" for NaN."""
-    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} points".replace("-", "−")
+    return "–" if np.isnan(value) else f"{round(100 * value, digits) + 0.0:.{digits}f} points".replace("-", "−")
 
 
 def number(value: float, digits: int = 2) -> str:
