@@ -46,6 +46,7 @@ reliability: environment
 	FAULTS=data/results/laptop/reliability.csv OMP_NUM_THREADS=1 python -m pytest tests/reliability -q
 
 test: environment
+	ruff check lib tests benchmarks
 	OMP_NUM_THREADS=1 python -m pytest -n $(JOBS) --dist loadfile
 
 environment: $(VENV)/.installed-test $(VENV)/.installed-batch

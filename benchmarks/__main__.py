@@ -1,4 +1,5 @@
-"""The command line of the benchmarks: python -m benchmarks [CONTEST ...] [--profile P] [--seed S] [--device D] [--fresh]"""
+"""The command line of the benchmarks: python -m benchmarks [CONTEST ...] [--profile P] [--seed S] [--device D]
+[--fresh]"""
 
 import argparse
 import sys
@@ -6,7 +7,8 @@ import sys
 from benchmarks.bench import bench, contests
 from lib.memory import keep_memory
 
-parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time ours beside the plain way and other libraries.")
+parser = argparse.ArgumentParser(prog="python -m benchmarks",
+                                 description="Time ours beside the plain way and other libraries.")
 parser.add_argument("contests", nargs="*", metavar="CONTEST", help="default: all of them")
 parser.add_argument("--profile", default="laptop")
 parser.add_argument("--seed", type=int, default=0)

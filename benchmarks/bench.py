@@ -1,7 +1,8 @@
-"""The benchmarks as units of work, a unit a contest of a kind on one model: python -m benchmarks [CONTEST ...] [--fresh]
+"""The benchmarks as units of work, a unit a contest of a kind on one model: python -m benchmarks [CONTEST ...]
+[--fresh]
 
-Records of every round are in data/results/<profile>/bench-<contest>, rows beside them. One thread, unless OMP_NUM_THREADS says
-otherwise: two trainings side by side use two cores better than one training does.
+Records of every round are in data/results/<profile>/bench-<contest>, rows beside them. One thread, unless
+OMP_NUM_THREADS says otherwise: two trainings side by side use two cores better than one training does.
 """
 
 from collections.abc import Callable
@@ -50,9 +51,9 @@ class Sizes:
 
 
 SIZES = {
-    "smoke": Sizes(models=1, rounds=1, dear=1, images=1, batch=1, few=1, attacked=8, bayes=1, steps=1, cw_steps=2, spsa=(1, 2),
-                   updates=(4,), inner=1, detectors=2, scores=1000, growth=(2,), plain=(2,), samples=(1,), classes=(2,),
-                   matrix=256, compiled=False),
+    "smoke": Sizes(models=1, rounds=1, dear=1, images=1, batch=1, few=1, attacked=8, bayes=1, steps=1,
+                   cw_steps=2, spsa=(1, 2), updates=(4,), inner=1, detectors=2, scores=1000, growth=(2,), plain=(2,),
+                   samples=(1,), classes=(2,), matrix=256, compiled=False),
     "laptop": Sizes(),
     "paper": Sizes(images=1000, batch=100, bayes=100, growth=(5, 20, 100, 500))}
 GRADIENTS = (("GFZ", "mnist"), ("DFX", "mnist"), ("GBZ", "mnist"), ("GBZ", "patches"), ("GBZ", "noise"))
@@ -76,8 +77,9 @@ def contests(profile: str, seed: int) -> dict[str, dict[str, tuple[int, Callable
     few, bayes = made("GFZ", s.few), made("GFZ", s.bayes)
     cw, dear = {"steps": s.cw_steps}, {"steps": s.spsa[0], "samples": s.spsa[1]}
     return {
-        "gradient": {f"{model}-{dataset}": (s.dear, lambda device, make=made(model, s.images, dataset): gradients.gradient(
-            make(device), s.batch)) for model, dataset in GRADIENTS[:s.models]},
+        "gradient": {f"{model}-{dataset}": (s.dear, lambda device, make=made(model, s.images, dataset):
+                                            gradients.gradient(make(device), s.batch))
+                     for model, dataset in GRADIENTS[:s.models]},
         "ideas": {"GFZ": (s.rounds, lambda device: gradients.ideas(few(device), s.batch)),
                   "GFZ-pieces": (s.rounds, lambda device: gradients.pieces(few(device), s.batch))},
         "tried": {"GFZ": (2 * s.rounds, lambda device: gradients.tried(few(device), s.compiled))},
@@ -111,10 +113,11 @@ def bench(contest: str, profile: str = "laptop", seed: int = 0, device: str = "a
     matrix = SIZES[profile_of(profile).name].matrix
 
     def unit(name: str, rounds: int, make) -> units.Unit:
-        return units.Unit(f"{name}_seed{seed}", lambda device: make(device).compute(rounds, device, profile, seed, matrix))
+        return units.Unit(f"{name}_seed{seed}",
+                          lambda device: make(device).compute(rounds, device, profile, seed, matrix))
     todo = [unit(name, *how) for name, how in found[contest].items()]
-    return units.ensure(f"bench-{contest}", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
-                        only=only, seed=seed)
+    return units.ensure(f"bench-{contest}", todo, summarise, profile=profile, device=device,
+                        results=results, fresh=fresh, only=only, seed=seed)
 
 
 def stored(contest: str, profile: str, seed: int, device: str) -> pd.DataFrame:

@@ -25,8 +25,8 @@ class Contest:
     """Several ways to do one thing to `images` images.
 
     reference: the entry that the others are compared with, if any. key: columns of the rows. counted: count operations,
-    and compare with the machine's matrix rate. weighed: measure peak memory. judge: from what a run returns to a rate that must not suffer, such as
-    the accuracy that an attack leaves.
+    and compare with the machine's matrix rate. weighed: measure peak memory. judge: from what a run returns to a rate
+    that must not suffer, such as the accuracy that an attack leaves.
     """
 
     name: str
@@ -42,7 +42,8 @@ class Contest:
     def compute(self, rounds: int, device: torch.device, profile: str, seed: int, matrix: int) -> tuple[dict, dict]:
         """The record of this contest: seconds of each entry in each round, (entry, round). matrix: side of the square
         matrices whose product is the yardstick."""
-        rates = {dtype: matrix_rate(getattr(torch, dtype), device, size=matrix) for dtype in {e.dtype for e in self.entries.values()}
+        rates = {dtype: matrix_rate(getattr(torch, dtype), device, size=matrix)
+                 for dtype in {e.dtype for e in self.entries.values()}
                  } if self.counted else {}
         seconds = alternating({name: entry.run for name, entry in self.entries.items()}, rounds)
         cells = [{"variant": name, "dtype": entry.dtype, "rate": rates.get(entry.dtype),
@@ -57,7 +58,8 @@ class Contest:
 
 def rows(record: Record) -> list[dict]:
     """Rows of a contest, an entry each: `seconds` an image (median, first and last quartile over rounds), `speedup`
-    over the reference (of the paired rounds), `rate` (operations a second), `share` of the machine's matrix rate, `memory` (MB), `accuracy`."""
+    over the reference (of the paired rounds), `rate` (operations a second), `share` of the machine's matrix rate,
+    `memory` (MB), `accuracy`."""
     s, found = record.settings, []
     common = {k: s[k] for k in ("experiment", "profile", "seed", "commit", "device", "torch", "data")}
     common |= s["key"]

@@ -16,7 +16,8 @@ NO_GPU = "not tried: no GPU"
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio that should be at least `wanted`, or at most where `upper`; with the quartiles of the rounds it comes from."""
+    """A ratio that should be at least `wanted`, or at most where `upper`; with the quartiles of the rounds it
+    comes from."""
 
     what: str
     wanted: float
@@ -43,21 +44,25 @@ def goals(rows: Mapping[str, pd.DataFrame]) -> list[Goal]:
     few = _of(growth, "memory", variant=f"{FEW}: 5"), _of(growth, "memory", variant=f"{FEW}: 100")
     steps = {"GFZ": "mnist", "GBZ": "mnist", "GBZ on photographs": "patches"}
     found = [Goal(f"gradient step of {name} against the plain way", 9,
-                  _of(gradient, "speedup", model=name[:3], dataset=dataset, variant=OURS_COARSE)) for name, dataset in steps.items()]
+                  _of(gradient, "speedup", model=name[:3], dataset=dataset, variant=OURS_COARSE))
+             for name, dataset in steps.items()]
     found += [Goal("PGD over its bare passes", 1.05, _ratio((1, 1, 1), loop), upper=True),
-              Goal("PGD against the fastest library", 1, _ratio(_three_of(libraries[:1]), _of(small, "seconds", variant="ours")))]
+              Goal("PGD against the fastest library", 1,
+                   _ratio(_three_of(libraries[:1]), _of(small, "seconds", variant="ours")))]
     found += [Goal(f"PGD on GFZ against {name} on the plain model", 4, _ratio(
         _of(bayes, "seconds", variant=f"{name} on the plain model"), _of(bayes, "seconds", variant=OURS_COARSE)))
         for name in ("CleverHans", "torchattacks")]
     return found + [
-        Goal("ten detectors trained stacked against one by one", 1, _of(rows["training"], "speedup", model="GAT", variant="stacked")),
+        Goal("ten detectors trained stacked against one by one", 1,
+             _of(rows["training"], "speedup", model="GAT", variant="stacked")),
         Goal("peak memory at 100 images over that at 5", 1.2, _ratio(few[1], few[0]), upper=True)]
 
 
 def table(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A line a goal, those that need a GPU last."""
     lines = [{"": goal.what, "goal": f"{'under' if goal.upper else 'at least'} {_three(goal.wanted)}",
-              "measured": interval(*goal.found, _three) if goal.found else MISSING, "met": goal.met} for goal in goals(rows)]
+              "measured": interval(*goal.found, _three) if goal.found else MISSING, "met": goal.met}
+             for goal in goals(rows)]
     lines += [{"": what, "goal": goal, "measured": NO_GPU, "met": "open"} for what, goal in {
         "share of a GPU's bfloat16 rate in the gradient step": "at least 20 %",
         "ten detectors stacked against one by one on a GPU": "at least 5"}.items()]

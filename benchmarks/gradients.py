@@ -91,7 +91,7 @@ def foresight(subject: Subject) -> Contest:
     whole = ways.weights_of(within(float("inf")), subject.y)
 
     def kept(log_w: torch.Tensor) -> float:
-        lost = whole.masked_fill(log_w > -torch.inf, 0).flatten(1, 2).sum(1)            # of both sides: true class, others
+        lost = whole.masked_fill(log_w > -torch.inf, 0).flatten(1, 2).sum(1)    # of both sides: true class, others
         return float((lost < decoder.LEFT_OUT[torch.bfloat16]).all(0).double().mean())
     limits = {ALL: float("inf")} | {f"within {nats} nats": nats for nats in (10, 15, 20)}
     entries = {name: Entry(partial(within, nats), "bfloat16") for name, nats in limits.items()}

@@ -1,4 +1,5 @@
-"""Whole attacks: our loop beside four libraries on the very same function, and ours beside a library on the plain one."""
+"""Whole attacks: our loop beside four libraries on the very same function, and ours beside a library on the
+plain one."""
 
 from functools import partial
 
@@ -50,7 +51,8 @@ def bayes(subject: Subject, *, steps: int) -> Contest:
             with torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
                 return class_scores(subject.model, x, draws).float()
         start = Linf(EPS).random_start(subject.x, torch.Generator().manual_seed(0))
-        return pgd(cross_entropy(logits, subject.y), subject.x, Linf(EPS), steps=steps, step_size=STEP_SIZE, start=start)
+        return pgd(cross_entropy(logits, subject.y), subject.x, Linf(EPS), steps=steps,
+                   step_size=STEP_SIZE, start=start)
 
     def library(name: str):
         subject.model.requires_grad_(True)
@@ -60,7 +62,8 @@ def bayes(subject: Subject, *, steps: int) -> Contest:
             subject.model.requires_grad_(False).zero_grad()
     drivers = [name for name in (DRIVER, "torchattacks") if name in peers.installed()]
     entries = {f"{name} on the plain model": Entry(partial(library, name)) for name in drivers}
-    entries |= {"ours, float32": Entry(partial(ours, "float32")), "ours, bfloat16": Entry(partial(ours, "bfloat16"), "bfloat16")}
+    entries |= {"ours, float32": Entry(partial(ours, "float32")),
+                "ours, bfloat16": Entry(partial(ours, "bfloat16"), "bfloat16")}
     reference = next(iter(entries)) if drivers else ""
     key = {"dataset": subject.dataset, "model": subject.model.name} | _ball("pgd", steps)
     fixed = partial(class_scores, subject.model, noise=subject.noise)

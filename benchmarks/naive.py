@@ -1,8 +1,9 @@
-"""The plain way to the logits of a deep Bayes classifier: an oracle for the tests, and what the benchmarks compare with.
+"""The plain way to the logits of a deep Bayes classifier: an oracle for the tests, and what the benchmarks
+compare with.
 
 Written as the public PyTorch port of the authors' code is (killian31/DeepBayesTorch): float32, a Python loop over the
-classes, concatenated inputs, all samples of a class in one batch, every layer a module's own function, weights tracked by
-autograd. The trunk of q runs once an image, that of p(z | x) once a class, that of p(y | x, z) for every sample.
+classes, concatenated inputs, all samples of a class in one batch, every layer a module's own function, weights tracked
+by autograd. The trunk of q runs once an image, that of p(z | x) once a class, that of p(y | x, z) for every sample.
 """
 
 import math
@@ -15,7 +16,8 @@ from lib.models import DeepBayes
 
 
 def logits(model: DeepBayes, x: Tensor, noise: Tensor) -> Tensor:
-    """log p(x, y = c) in nats, (batch, class). noise: (sample, class, batch, latent), as of `lib.models.class_scores`."""
+    """log p(x, y = c) in nats, (batch, class). noise: (sample, class, batch, latent), as of
+    `lib.models.class_scores`."""
     features = model.posterior.trunk(x)
     return torch.stack([_log_joint(model, x, features, c, noise[:, c]) for c in range(model.classes)], dim=1)
 

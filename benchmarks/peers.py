@@ -54,7 +54,8 @@ def cw(library: str, model: nn.Module, x: Tensor, y: Tensor, *, c: float, steps:
     from cleverhans.torch.attacks.carlini_wagner_l2 import carlini_wagner_l2
     with torch.no_grad():
         classes = model(x[:1]).shape[1]
-    return carlini_wagner_l2(model, x, classes, y=y, lr=lr, initial_const=c, binary_search_steps=1, max_iterations=steps)
+    return carlini_wagner_l2(model, x, classes, y=y, lr=lr, initial_const=c, binary_search_steps=1,
+                             max_iterations=steps)
 
 
 def spsa(model: nn.Module, x: Tensor, y: Tensor, *, eps: float, steps: int, samples: int) -> Tensor:

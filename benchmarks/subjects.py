@@ -47,8 +47,9 @@ class Subject:
         return torch.cat(found)
 
     def plain_gradient(self, batch: int = 20, backward: bool = True) -> Tensor:
-        """The same in the plain way, weights tracked by autograd. backward: by `loss.backward()`, as the public port does
-        through CleverHans, which fills the gradients of all weights too; else by `autograd.grad`, as torchattacks."""
+        """The same in the plain way, weights tracked by autograd. backward: by `loss.backward()`, as the public port
+        does through CleverHans, which fills the gradients of all weights too; else by `autograd.grad`, as
+        torchattacks."""
         if not backward:
             return self._tracked(lambda: self.gradient(batch=batch, scores=naive.logits))
         return self._tracked(lambda: torch.cat([self._backward(slice(start, start + batch))
@@ -72,9 +73,10 @@ def subject(name: str, dataset: str, profile: str, seed: int, device: torch.devi
             classes: int | None = None) -> Subject:
     """A model with images to attack.
 
-    dataset: "mnist" is the profile's own, with the trained model; "patches" photographs of CIFAR's shape and two classes,
-    with a model trained on them for a minute; "noise" the same shape, untrained. classes: another number of them, on
-    noise. Untrained, every class and sample weighs the same, the dearest case. The smoke profile trains nothing.
+    dataset: "mnist" is the profile's own, with the trained model; "patches" photographs of CIFAR's shape and two
+    classes, with a model trained on them for a minute; "noise" the same shape, untrained. classes: another number of
+    them, on noise. Untrained, every class and sample weighs the same, the dearest case. The smoke profile
+    trains nothing.
     """
     if profile == "smoke" or classes or dataset == "noise":
         shape = (3, 32, 32) if dataset in ("patches", "noise") else (1, 28, 28)

@@ -17,7 +17,8 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(rows: pd.DataFrame, only: tuple[str, ...] = tuple(COLUMNS), unit: str = "ms an image") -> pd.DataFrame:
-    """A line for each contender of each contest, the slowest first; medians with the first and last quartile of the rounds.
+    """A line for each contender of each contest, the slowest first; medians with the first and last quartile of
+    the rounds.
 
     only: metrics to show. unit: what seconds are called, in thousandths.
     """
@@ -38,6 +39,25 @@ def value(rows: pd.DataFrame, metric: str, form=lambda value: f"{value:.1f}", **
     """One number of a contest as words, or that there is none yet."""
     found = select(rows, metric=metric, **keys)
     return form(found.value.iloc[0]) if len(found) == 1 else MISSING
+
+
+def faster(rows: pd.DataFrame, way: str, other: str) -> str:
+    """How many times as fast one way of a contest is as another, by their median seconds, or that there are no
+    rows yet."""
+    seconds = select(rows, metric="seconds").set_index("variant").value
+    return (f"{seconds[other] / seconds[way]:.1f}"
+            if seconds.index.is_unique and {way, other} <= {*seconds.index} else MISSING)
+
+
+def apart(rows: pd.DataFrame, way: str, other: str) -> str:
+    """Whether a way beats the same without it: by the quartiles of the rounds, in words that go on after a colon."""
+    found = select(rows, metric="speedup").set_index("variant")
+    if not found.index.is_unique or not {way, other} <= {*found.index}:
+        return MISSING
+    a, b = found.loc[way], found.loc[other]
+    if a.low > b.high or a.high < b.low:
+        return "they save time" if a.low > b.high else "they cost time"
+    return "in time they bring no more than the spread of the rounds"
 
 
 def whole(value: float) -> str:

@@ -90,7 +90,8 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> float:
 
 
 def _grow(run: Callable[[], object], pipe) -> None:
-    torch.set_num_threads(1)                                # the threads of OpenMP are not forked: it would wait for them forever
+    # the threads of OpenMP are not forked: it would wait for them forever
+    torch.set_num_threads(1)
     ctypes.CDLL(None).malloc_trim(0)                        # what was freed before is not to be used again unseen
     Path("/proc/self/clear_refs").write_text("5")           # forget the peak so far
     before = _status("VmRSS")

@@ -78,12 +78,14 @@ def step(device: torch.device, classes: int, many: int = 128, few: int = 30) -> 
         flat = each.flatten(0, 1)
         return input_gradient(lambda flat: heads(flat.view_as(each)).T.flatten(), flat)
 
-    entries = {f"one network, {many} images": Entry(lambda: input_gradient(cross_entropy(one, y % classes), x), images=1),
-               "one by one": Entry(lambda: [input_gradient(lambda x, net=net: net(x)[:, 0], x[:few]) for net in singles],
+    entries = {f"one network, {many} images":
+               Entry(lambda: input_gradient(cross_entropy(one, y % classes), x), images=1),
+               "one by one": Entry(lambda: [input_gradient(lambda x, net=net: net(x)[:, 0], x[:few])
+                                            for net in singles],
                                    images=1),
                "stacked": Entry(together, images=1)}
-    return Contest("step", 1, entries, f"one network, {many} images", GAT | {"class": f"{classes} detectors, {few} images each"},
-                   counted=True, source=RANDOM)
+    return Contest("step", 1, entries, f"one network, {many} images",
+                   GAT | {"class": f"{classes} detectors, {few} images each"}, counted=True, source=RANDOM)
 
 
 def prediction(images: int, device: torch.device, classes: int) -> Contest:
@@ -116,7 +118,8 @@ def fitting(images: int, classes: int = 10) -> Contest:
 
 
 def _images(n: int, device: torch.device):
-    return torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(device), (torch.arange(n) % 10).to(device)
+    return (torch.rand(n, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(device),
+            (torch.arange(n) % 10).to(device))
 
 
 def _model(make: Callable[[], nn.Module]) -> nn.Module:

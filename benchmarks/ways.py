@@ -1,4 +1,5 @@
-"""Other ways to decode, tried and left: they give what `lib.models.decoder` gives (a test compares), at another speed."""
+"""Other ways to decode, tried and left: they give what `lib.models.decoder` gives (a test compares), at
+another speed."""
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,8 @@ def shuffled(net, maps, last):
 
 
 def banded(last: Tensor) -> Tensor:
-    """The last layer's weight for two neighbouring columns at once, (2 * channel, 5 * 7): what they share is added in it."""
+    """The last layer's weight for two neighbouring columns at once, (2 * channel, 5 * 7): what they share is added
+    in it."""
     kernel = last.new_zeros(2, last.shape[0], 5, 7)
     for column in range(2):
         kernel[column, ..., 2 * column:2 * column + 5] = last[:, 0]
@@ -73,9 +75,11 @@ def packed(net, weights: list[Tensor]) -> list[Tensor] | None:
 def fused(net, h, weights, packed: list[Tensor]):
     """The hidden layers with weights laid out beforehand and the ReLU inside the convolution."""
     dense, bias, *_ = weights
-    maps = F.linear(h.to(dense.dtype), dense, bias).relu_().unflatten(1, net.first).contiguous(memory_format=torch.channels_last)
+    maps = (F.linear(h.to(dense.dtype), dense, bias).relu_().unflatten(1, net.first)
+            .contiguous(memory_format=torch.channels_last))
     for weight, side in zip(packed, net.sides):
-        maps = torch.ops.mkldnn._convolution_transpose_pointwise(maps, weight, None, *_settings(side), 1, "relu", [], "")
+        maps = torch.ops.mkldnn._convolution_transpose_pointwise(maps, weight, None, *_settings(side), 1,
+                                                                 "relu", [], "")
     return maps
 
 
@@ -88,20 +92,22 @@ def foresee(model: DeepBayes, x: Tensor, noise: Tensor, y: Tensor, nats: float, 
     """Log weights, (sample, class, batch), minus infinity where not decoded; in bfloat16.
 
     All but the pixels' term is known beforehand. Of each class the `first` samples that it likes best are decoded; a
-    further one only if, with the best pixels' term of its class, it would come within `nats` of the best of those that it
-    is weighed against: the true class's own samples, or all the others'.
+    further one only if, with the best pixels' term of its class, it would come within `nats` of the best of those that
+    it is weighed against: the true class's own samples, or all the others'.
     """
     with torch.autocast(x.device.type, torch.bfloat16):
         every = torch.arange(model.classes, device=x.device)[:, None].expand(-1, len(x))
         q = model.posterior(model.posterior.trunk(x), every)
         value = {"x": x, "y": every, "z": q.at(noise)}
         terms = {v: (model.factors[v], model.graph.parents(v)) for v in "zy"}
-        known = sum(factor(**{p: value[p] for p in parents}).log_prob(value[v]) for v, (factor, parents) in terms.items())
+        known = sum(factor(**{p: value[p] for p in parents}).log_prob(value[v])
+                    for v, (factor, parents) in terms.items())
         known = (known - q.log_prob(value["z"])).expand(noise.shape[:3])
         image = model.factors["x"]
         h = F.relu(image.joint(*(value[p] for p in image.parents)))
         pixels = known.new_full(known.shape, -torch.inf)
-        where = torch.zeros_like(known, dtype=torch.bool).scatter_(0, known.topk(min(first, len(known)), dim=0).indices, True)
+        where = torch.zeros_like(known, dtype=torch.bool).scatter_(
+            0, known.topk(min(first, len(known)), dim=0).indices, True)
         pixels[where] = Pixels(image.decoder, h[where]).log_prob(x[where.nonzero()[:, 2]])
         best = torch.where(_own(known, y), *(_best(known + pixels, side) for side in (_own(known, y), ~_own(known, y))))
         more = ~where & (known + pixels.amax(0) >= best - nats)

@@ -118,7 +118,8 @@ class Captured(Update):
         self.noise = Buffers(self.stride, training.batch, self.device)
 
     def lines(self, updates: int, number: int | None = None) -> None:
-        """Make the first of the prepared updates. number: which one of the training the first is, to draw its noise too."""
+        """Make the first of the prepared updates. number: which one of the training the first is, to draw its
+        noise too."""
         for update in range(updates):
             if number is not None:
                 self.noise.key(update, self.seed, number + update)

@@ -121,7 +121,8 @@ def _shipped(name: str) -> Path:
 
 def _digits() -> Dataset:
     """scikit-learn's 1,797 real digits of 8x8 pixels, enlarged to 28x28: a stand-in for MNIST without a download."""
-    lines = np.loadtxt(_shipped("data/digits.csv.gz"), delimiter=",", dtype=np.uint8)      # 64 pixels of 0 to 16, and the label
+    # 64 pixels of 0 to 16, and the label
+    lines = np.loadtxt(_shipped("data/digits.csv.gz"), delimiter=",", dtype=np.uint8)
     small = torch.from_numpy(lines[:, :-1].reshape(-1, 1, 8, 8)).float() / 16
     large = torch.nn.functional.interpolate(small, size=(28, 28), mode="bilinear", align_corners=False)
     x, y = (large * 255).round().to(torch.uint8), torch.from_numpy(lines[:, -1]).long()
@@ -154,33 +155,6 @@ NAMES = {"mnist": lambda: _official("mnist"), "cifar10": lambda: _official("cifa
          "digits": _digits, "patches": _patches, "fashion-mnist": _fashion}
 
 
-def check_images(x: Tensor) -> None:
-    """Refuse what is no batch of images: TypeError for a wrong dtype, ValueError for a wrong shape, NaN or range."""
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        kind = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise TypeError(f"images are {kind}; expected a float tensor in [0, 1] (for uint8 pixels: x.float() / 255)")
-    if x.ndim != 4:
-        raise ValueError(f"images have shape {tuple(x.shape)}; expected (image, channel, height, width): "
-                         "add the missing axis, as in x[None]")
-    if not torch.isfinite(x).all():
-        raise ValueError("images hold NaN or infinite pixels; expected numbers in [0, 1]: look for a division by zero")
-    if len(x) and (x.min() < 0 or x.max() > 1):
-        raise ValueError(f"pixels range from {x.min():g} to {x.max():g}; expected [0, 1]: "
-                         "divide by 255, or clamp what an attack returned")
-
-
-def check_labels(y: Tensor, classes: int) -> None:
-    """Refuse what is no batch of labels 0 ... classes - 1: TypeError for a wrong dtype, ValueError otherwise."""
-    if not isinstance(y, Tensor) or y.dtype != torch.int64:
-        kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
-        raise TypeError(f"labels are {kind}; expected an int64 tensor: convert with y.long()")
-    if y.ndim != 1:
-        raise ValueError(f"labels have shape {tuple(y.shape)}; expected (image,): one number an image, not one-hot")
-    if len(y) and (y.min() < 0 or y.max() >= classes):
-        raise ValueError(f"labels range from {y.min()} to {y.max()}; expected 0 to {classes - 1}: "
-                         "relabel them, or say how many classes there are")
-
-
 def _rows(index: slice | list[int] | Tensor) -> slice | Tensor:
     return index if isinstance(index, slice) else torch.as_tensor(index)
 
@@ -200,13 +174,13 @@ def _read(path: Path, name: str) -> Dataset:
 
 
 def _split(x: np.ndarray, y: np.ndarray, classes: int) -> Split:
-    if x.dtype != np.uint8 or x.ndim not in (3, 4) or len(x) != len(y) or len(x) == 0:
+    if x.dtype != np.uint8 or x.ndim not in (3, 4) or y.ndim != 1 or len(x) != len(y) or len(x) == 0:
         raise ValueError(f"images {x.dtype} {x.shape}, labels {y.dtype} {y.shape}")
+    if y.min() < 0 or y.max() >= classes:
+        raise ValueError(f"labels from {y.min()} to {y.max()} instead of 0 to {classes - 1}")
     pixels = torch.from_numpy(x)
     pixels = pixels[:, None] if x.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()   # files hold NHW or NHWC
-    labels = torch.from_numpy(y.astype(np.int64))
-    check_labels(labels, classes)
-    return Split(pixels, labels)
+    return Split(pixels, torch.from_numpy(y.astype(np.int64)))
 
 
 def _download(name: str, path: Path) -> Path:

@@ -8,21 +8,30 @@ from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path):
-    """Hold the lock beside `path`; the kernel frees it when a process dies, so no lock is ever left over."""
+def locked(path: Path, wait: bool = True):
+    """Hold the lock beside `path`, and say True; the kernel frees it when a process dies, so no lock is ever left over.
+
+    wait: until whoever holds it is done. Without, say False where another holds it: nothing is held then.
+    """
     lock = path.with_name(f".{path.name}.lock")
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
             file = open(lock, "w")
         except OSError as error:
-            raise OSError(f"cannot write in {lock.parent}: {error}; free space or choose another results folder") from error
-        fcntl.flock(file, fcntl.LOCK_EX)
+            raise OSError(
+                f"cannot write in {lock.parent}: {error}; free space or choose another results folder") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            yield False
+            return
         if _still_there(lock, file):
             break
         file.close()                                # whoever held it before has removed it: ask for the new one
     try:
-        yield
+        yield True
     finally:
         lock.unlink(missing_ok=True)
         file.close()

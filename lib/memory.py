@@ -9,7 +9,8 @@ def keep_memory() -> None:
     """Have the C library keep what is freed (glibc; elsewhere nothing happens), for the whole process.
 
     Else it hands large blocks back to the system at once, and whoever asks for them next pays for every page anew: a
-    gradient step for three thousand pages, an update of ten stacked detectors for thirty thousand. The peak is the same.
+    gradient step for three thousand pages, an update of ten stacked detectors for thirty thousand. The peak is
+    the same.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

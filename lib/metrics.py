@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
 
 Z = 1.959963984540054          # two-sided 95 % of the standard normal
+WORST = "worst of all"         # what rows and figures call an image's worst case over attacks
 
 
 def correct(predictions: Int[ndarray, "*lead image draw"], labels: Int[ndarray, " image"]
@@ -72,8 +73,8 @@ def survival(right: Shaped[ndarray, "eps image"], carried: bool = False) -> Floa
 
     right: True or False, or the share of draws that were right. Draws at different radii are independent of each other,
     so that their shares multiply: the expectation of the published rule, which judges each radius by a single draw.
-    carried: whether what deceives at one radius is kept for the larger ones, as the strong protocol does. Then one image
-    is judged again at each radius, and the least share counts instead of the product.
+    carried: whether what deceives at one radius is kept for the larger ones, as the strong protocol does. Then one
+    image is judged again at each radius, and the least share counts instead of the product.
     """
     right = np.asarray(right, float)
     if right.ndim != 2 or (right.size and (right.min() < 0 or right.max() > 1)):
@@ -84,7 +85,8 @@ def survival(right: Shaped[ndarray, "eps image"], carried: bool = False) -> Floa
 def min_eps(right: Shaped[ndarray, "eps image"], grid: Sequence[float] | ndarray, fill: float, carried: bool = False
             ) -> Float[ndarray, " image"]:
     """Smallest radius of the ascending `grid` at which an image is misread, `fill` where none is; expected value where
-    `right` holds shares over draws. carried: as in `survival`. Source: Li et al. (2019), who fill in the largest eps + 0.1."""
+    `right` holds shares over draws. carried: as in `survival`. Source: Li et al. (2019), who fill in the largest eps
+    + 0.1."""
     grid = np.asarray(grid, float)
     if np.shape(right)[:1] != grid.shape or (np.diff(grid) <= 0).any() or fill <= grid[-1]:
         raise ValueError(f"grid {grid.tolist()} with fill {fill} does not fit outcomes of shape {np.shape(right)}; "
@@ -134,8 +136,9 @@ def kl_index_fault(predicted: Int[ndarray, " image"], success: Bool[ndarray, " i
 
 
 def auc_interval(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " attack"]) -> tuple[float, float]:
-    """95 % interval of `auc` over both samples. Its variance is that of DeLong et al. (1988); the interval is Wilson's for
-    a share with that variance, which stays in [0, 1] and is not empty at 1 (there: as many images as the smaller sample).
+    """95 % interval of `auc` over both samples. Its variance is that of DeLong et al. (1988); the interval is Wilson's
+    for a share with that variance, which stays in [0, 1] and is not empty at 1 (there: as many images as the
+    smaller sample).
     """
     if min(len(clean), len(attacked)) < 2:
         return np.nan, np.nan
@@ -151,8 +154,9 @@ def auc(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " attack"]) 
     Raises ValueError for NaN, or where a side has no score.
     """
     if not len(clean) or not len(attacked) or np.isnan(clean).any() or np.isnan(attacked).any():
-        raise ValueError(f"{len(clean)} clean and {len(attacked)} attacked scores, {np.isnan(clean).sum() + np.isnan(attacked).sum()} "
-                         "of them NaN; expected some numbers of either kind")
+        raise ValueError(f"{len(clean)} clean and {len(attacked)} attacked scores, "
+                         f"{np.isnan(clean).sum() + np.isnan(attacked).sum()} of them NaN; expected some numbers "
+                         "of either kind")
     from sklearn.metrics import roc_auc_score      # here, since importing it takes a second, which most pages can save
     return float(roc_auc_score(np.repeat([0, 1], [len(clean), len(attacked)]), np.concatenate([clean, attacked])))
 
@@ -167,8 +171,8 @@ def gibbs(logits: Float[ndarray, " point"]) -> Float[ndarray, " point"]:
     """log of e^logit / sum of e^logit over the points of a grid: probabilities that sum to 1, in nats."""
     logits = np.asarray(logits, float)
     if logits.ndim != 1 or not len(logits) or not np.isfinite(logits).all():
-        raise ValueError(f"logits of shape {logits.shape} with {np.isnan(logits).sum()} NaN; expected finite numbers along "
-                         "one axis: flatten a grid first")
+        raise ValueError(f"logits of shape {logits.shape} with {np.isnan(logits).sum()} NaN; expected finite "
+                         "numbers along one axis: flatten a grid first")
     top = logits.max()
     return logits - top - np.log(np.exp(logits - top).sum())
 
@@ -197,7 +201,8 @@ def iou(a: Bool[ndarray, "*grid"], b: Bool[ndarray, "*grid"]) -> float:
 
 def _check_distributions(p: ndarray, q: ndarray) -> None:
     if np.shape(p) != np.shape(q):
-        raise ValueError(f"distributions have shapes {np.shape(p)} and {np.shape(q)}; expected the same points for both")
+        raise ValueError(
+            f"distributions have shapes {np.shape(p)} and {np.shape(q)}; expected the same points for both")
     for name, values in (("p", p), ("q", q)):
         if np.min(values) < 0 or not np.isclose(np.sum(values), 1, atol=1e-6):
             raise ValueError(f"{name} sums to {np.sum(values):g} with a least value of {np.min(values):g}; expected "

@@ -38,8 +38,8 @@ class Training:
 
 PUBLISHED_TRAINING = Training(updates=120_000)
 ONE_CYCLE = Training(12_000, rate=1e-3, schedule="one-cycle")       # a tenth as long, for those who train on two cores
-# DBX starts with features so small that matching q(z | x, y) to p(z | x) wins, and both forget x: as published its bound
-# stays at that of a guess, -log 10, for all 120,000 updates, and one-cycle ends there too (lib.runs.schedule).
+# DBX starts with features so small that matching q(z | x, y) to p(z | x) wins, and both forget x: as published its
+# bound stays at that of a guess, -log 10, for all 120,000 updates, and one-cycle ends there too (lib.runs.schedule).
 DBX_TRAINING = Training(6_000, rate=1e-3, schedule="one-cycle", kl_warmup=2_000)
 SMOKE_TRAINING = Training(updates=2, batch=8, rate=1e-3, schedule="one-cycle")
 
@@ -71,7 +71,8 @@ class Profile:
     eps: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5)
     strong_eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.3)
     constants: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)  # c of Carlini and Wagner
-    steps: Mapping[str, int] = field(default_factory=lambda: {"fgsm": 1, "pgd": 40, "mim": 100, "cw": 1000, "strong": 100})
+    steps: Mapping[str, int] = field(
+        default_factory=lambda: {"fgsm": 1, "pgd": 40, "mim": 100, "cw": 1000, "strong": 100})
     restarts: int = 2                   # of the strong protocol: by turns another class and the cross-entropy
     gradient_draws: int = 4             # likewise
     averaged: tuple[int, ...] = (1, 4, 16, 64)      # gradient draws that are compared with each other
@@ -114,22 +115,23 @@ PROFILES = {
     "laptop": Profile(
         "laptop", "mnist", {"decoder": PUBLISHED_TRAINING, "DFZ": ONE_CYCLE, "DBX": DBX_TRAINING,
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
-        blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50} if a in ("cw", "strong", "referee", "averaging") else
-                {"decoder": 10, "BNN": 10, "other": 50} for a in ATTACKS},
-        fit_images=5_000, test_images=10_000, judged_images=500, shortened=ONE_CYCLE, stops=(12_000, 30_000, 60_000, 120_000),
-        images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500},
-                "pgd": {"decoder": 50, "BNN": 100, "other": 200},
+        blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50}
+                if a in ("cw", "strong", "referee", "averaging") else {"decoder": 10, "BNN": 10, "other": 50}
+                for a in ATTACKS},
+        fit_images=5_000, test_images=10_000, judged_images=500, shortened=ONE_CYCLE,
+        stops=(12_000, 30_000, 60_000, 120_000),
+        images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500}, "pgd": {"decoder": 50, "BNN": 100, "other": 200},
                 "mim": {"decoder": 30, "BNN": 50, "other": 200},
-                "cw": {"GFZ": 5, "GBZ": 5, "decoder": 0, "BNN": 10, "other": 60},
+                "cw": {"decoder": 5, "BNN": 10, "other": 60},
                 "strong": {"GFZ": 20, "GBZ": 20, "decoder": 10, "BNN": 20, "other": 50},
-                "referee": {"decoder": 30, "other": 400},
-                "averaging": {"decoder": 20, "other": 20}}),
+                "referee": {"decoder": 30, "other": 400}, "averaging": {"decoder": 20, "other": 20}}),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
         shortened=ONE_CYCLE, stops=(120_000,), restarts=6,
-        images=_all(10_000) | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000},
-                             "averaging": {"decoder": 100, "other": 100}}),
+        images=(_all(10_000)
+                | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000},
+                   "averaging": {"decoder": 100, "other": 100}})),
 }
 
 
@@ -156,12 +158,13 @@ class DetectorProfile:
     """Sizes of the experiments of Yin et al. (2020) at one scale.
 
     training: of a detector; an update takes `batch` images, and of them each detector its positives and `negatives`
-    others. steps: of the inner attack, None as published; with fewer, its steps in l-infinity together still span `span`
-    radii. In L2 they keep the published length: Adam's rate is a pixel's, so that all pixels together cross the ball in
-    one to two steps, and detectors trained with steps of 2/12 of the radius withstood those and fell to short ones.
+    others. steps: of the inner attack, None as published; with fewer, its steps in l-infinity together still span
+    `span` radii. In L2 they keep the published length: Adam's rate is a pixel's, so that all pixels together cross the
+    ball in one to two steps, and detectors trained with steps of 2/12 of the radius withstood those and fell to
+    short ones.
     candidates: how many checkpoints, evenly spaced over the last half of the training, are compared on
-    `validation_images` negatives under `validation_steps` steps. classifier, robust: of f and of the Madry network, whose
-    attack is robust_inner and grows over the first robust_ramp updates (published: from the first at full size).
+    `validation_images` negatives under `validation_steps` steps. classifier, robust: of f and of the Madry network,
+    whose attack is robust_inner and grows over the first robust_ramp updates (published: from the first at full size).
     systems: which detectors are trained, by class.
     """
 
@@ -201,22 +204,24 @@ DETECTORS = {
         robust=Training(4, batch=32, rate=1e-3, schedule="one-cycle"), robust_inner=Inner("linf", 0.3, 2, 0.3),
         robust_ramp=1, systems={"linf0.3": ALL_TEN},
         auc_images=dict.fromkeys(("main", "balls", "long", "others"), 8),
-        attacked_images=dict.fromkeys(("single", "aligned", "distortion", "untargeted", "strangers"), 4), attack_steps=2, held_out=150),
+        attacked_images=dict.fromkeys(("single", "aligned", "distortion", "untargeted", "strangers"), 4),
+        attack_steps=2, held_out=150),
     "laptop": DetectorProfile(      # an epoch is 156 updates: 12 epochs of 12 steps instead of 100 of 100
         Training(12 * 156, batch=320, rate=1e-3, schedule="one-cycle"), negatives=32, steps=12, span=2.0, candidates=3,
         validation_images=400, validation_steps=50,
         classifier=Training(9_375, batch=32, rate=5e-4, schedule="one-cycle"),
-        robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_inner=Inner("linf", 0.3, 10, 0.075), robust_ramp=1_800,
-        systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN},
+        robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_inner=Inner("linf", 0.3, 10, 0.075),
+        robust_ramp=1_800, systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN},
         auc_images={"main": 500, "balls": 400, "long": 100, "others": 100},
         attacked_images={"single": 500, "aligned": 100, "distortion": 30, "untargeted": 10, "strangers": 1_000}),
     "paper": DetectorProfile(
         Training(100 * 156, batch=320, rate=5e-4), negatives=32, steps=None, span=0.0, candidates=20,
         validation_images=10_000, validation_steps=200, classifier=Training(18_750, batch=32, rate=5e-4),
-        robust=Training(100_000, batch=50, rate=1e-4, dtype="float32"), robust_inner=Inner("linf", 0.3, 40, 0.01), robust_ramp=0,
-        systems=dict.fromkeys(SYSTEMS, ALL_TEN),
+        robust=Training(100_000, batch=50, rate=1e-4, dtype="float32"), robust_inner=Inner("linf", 0.3, 40, 0.01),
+        robust_ramp=0, systems=dict.fromkeys(SYSTEMS, ALL_TEN),
         auc_images=dict.fromkeys(("main", "balls", "long", "others"), 10_000),
-        attacked_images={"single": 10_000, "aligned": 1_000, "distortion": 10_000, "untargeted": 1_000, "strangers": 10_000}),
+        attacked_images={"single": 10_000, "aligned": 1_000, "distortion": 10_000, "untargeted": 1_000,
+                         "strangers": 10_000}),
 }
 
 
@@ -226,7 +231,8 @@ class Density:
 
     ordinary: updates with clean negatives that come first; iterations: those with attacked ones that follow.
     width, layers: of the network. side: points along an axis of the grid on which densities are measured; picture: of
-    the one that is kept, which in the plane covers the middle alone. seeds: how many trainings, each on points of its own.
+    the one that is kept, which in the plane covers the middle alone. seeds: how many trainings, each on points of
+    its own.
     """
 
     inner: Inner
@@ -252,9 +258,12 @@ _PUBLISHED = {      # point set and setting; "notebook": the last settings in th
 }
 DENSITIES = {
     "smoke": {key: replace(sizes, iterations=6, width=16, layers=2, ordinary=10, positives=200, negatives=50, side=60,
-                           picture=200 if key[0] == "two-gaussians" else 30, seeds=1) for key, sizes in _PUBLISHED.items()},
-    "laptop": {key: sizes if key[0] == "two-gaussians" else replace(sizes, iterations=5_000, width=128, positives=1_000, seeds=3)
-               for key, sizes in _PUBLISHED.items()},      # the line as published, the plane at less than a hundredth of the cost
+                           picture=200 if key[0] == "two-gaussians" else 30, seeds=1)
+              for key, sizes in _PUBLISHED.items()},
+    # the line as published, the plane at less than a hundredth of the cost
+    "laptop": {key: sizes if key[0] == "two-gaussians"
+               else replace(sizes, iterations=5_000, width=128, positives=1_000, seeds=3)
+               for key, sizes in _PUBLISHED.items()},
     "paper": _PUBLISHED,
 }
 

@@ -22,7 +22,8 @@ KEYS = ("experiment", "dataset", "model", "variant", "class", "attack", "norm", 
 ORIGIN = ("commit", "device", "dtype", "torch", "data", "seconds")
 COLUMNS = KEYS + ORIGIN
 SUM = "crc32"                       # metric of the last line of a CSV
-NUMBERS = ("eps", "steps", "step_size", "restarts", "draws", "value", "low", "high", "n", "seed", "attack_seed", "seconds")
+NUMBERS = ("eps", "steps", "step_size", "restarts", "draws", "value", "low", "high", "n", "seed", "attack_seed",
+           "seconds")
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def same(records: Iterable[Record], name: str) -> None:
     """
     known = {record.settings[name]: record.path.name for record in records if record.settings.get(name)}
     if len(known) > 1:
-        raise ValueError(f"records {', '.join(known.values())} were made with different {name} ({', '.join(map(str, known))}); "
-                         "delete the older ones, which are then computed anew")
+        raise ValueError(f"records {', '.join(known.values())} were made with different {name} "
+                         f"({', '.join(map(str, known))}); delete the older ones, which are then computed anew")
 
 
 def read_settings(path: Path) -> dict:
@@ -123,7 +124,8 @@ def tidy(rows: Iterable[Mapping]) -> pd.DataFrame:
         raise ValueError(f"rows have unknown columns {unknown}; expected keys of {COLUMNS}")
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     for column in COLUMNS:
-        frame[column] = pd.to_numeric(frame[column]) if column in NUMBERS else frame[column].astype(object).fillna("").astype(str)
+        frame[column] = (pd.to_numeric(frame[column]) if column in NUMBERS
+                         else frame[column].astype(object).fillna("").astype(str))
     return frame
 
 
@@ -144,7 +146,8 @@ def _last_line(before: bytes) -> bytes:
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read rows. Raises ValueError naming the file where it is damaged, cut off, edited by hand or of another version."""
+    """Read rows. Raises ValueError naming the file where it is damaged, cut off, edited by hand or of
+    another version."""
     try:
         content = Path(path).read_bytes()
         cut = content.rstrip(b"\n").rfind(b"\n") + 1
@@ -187,7 +190,8 @@ def one(rows: pd.DataFrame, **keys) -> pd.Series:
 
 
 def published(paper: str, table: str) -> pd.DataFrame:
-    """A published table as tidy rows: attack, source (white, grey, black), model, dataset, metric, value (fractions)."""
+    """A published table as tidy rows: attack, source (white, grey, black), model, dataset, metric, value
+    (fractions)."""
     content = json.loads((PAPER / f"{paper}.json").read_text())
     tables = [name for name in content if name.startswith("table")]
     if table not in tables:
@@ -208,7 +212,8 @@ def published(paper: str, table: str) -> pd.DataFrame:
 
 
 def published_auc(table: str) -> pd.DataFrame:
-    """A published table of detectors' AUC on MNIST (1, 8 to 12 of Yin et al. 2020) as tidy rows like those of lib.runs.auc.
+    """A published table of detectors' AUC on MNIST (1, 8 to 12 of Yin et al. 2020) as tidy rows like those of
+    lib.runs.auc.
 
     variant: the ball that a detector was trained in, as "linf0.3" or "l2-2.5"; norm, eps: the one it is attacked in.
     Raises KeyError listing the tables for any other.
@@ -223,17 +228,20 @@ def published_auc(table: str) -> pd.DataFrame:
         norm, eps = row.get("attack_norm", row.get("norm")), row.get("attack_eps", row.get("eps"))
         trained = row.get("train_norm", norm).lower()
         starts = row.get("start", "fixed").split()[0]
-        rows.append({"dataset": "mnist", "model": "GAT", "class": row["k"], "attack": body["optimizer"], "norm": norm.lower(),
-                     "variant": f"{trained}{'-' if trained == 'l2' else ''}{row.get('train_eps', eps)}", "eps": eps,
-                     "steps": row["steps"], "step_size": row["step_size"], "metric": "auc", "value": row["value"],
-                     "restarts": 0 if starts == "fixed" else int(starts)})
+        rows.append({"dataset": "mnist", "model": "GAT", "class": row["k"], "attack": body["optimizer"],
+                     "norm": norm.lower(),
+                     "variant": f"{trained}{'-' if trained == 'l2' else ''}{row.get('train_eps', eps)}",
+                     "eps": eps, "steps": row["steps"], "step_size": row["step_size"], "metric": "auc",
+                     "value": row["value"], "restarts": 0 if starts == "fixed" else int(starts)})
     return tidy(rows)
 
 
 def operating_points() -> dict[float, tuple[float, float]]:
-    """Published (error, accuracy) of the robust network on MNIST, by the radius of the attack (Yin et al., Figure 2b)."""
+    """Published (error, accuracy) of the robust network on MNIST, by the radius of the attack (Yin et al.,
+    Figure 2b)."""
     points = json.loads((PAPER / "gat.json").read_text())["operating_points"]
-    return {point["eps"]: (point["error"], point["accuracy"]) for point in points if point["id"].startswith("op_mnist_madry")}
+    return {point["eps"]: (point["error"], point["accuracy"])
+            for point in points if point["id"].startswith("op_mnist_madry")}
 
 
 def published_distances() -> dict[str, float]:

@@ -17,7 +17,7 @@ def percent(value: float, digits: int = 1) -> str:
 
 def points(value: float, digits: int = 1) -> str:
     """A difference of two fractions in percentage points; "–" for NaN."""
-    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} points"
+    return "–" if np.isnan(value) else f"{round(100 * value, digits) + 0.0:.{digits}f} points".replace("-", "−")
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -67,7 +67,8 @@ def wide(rows: pd.DataFrame, index: str | list[str], columns: str, form=percent,
     if rows.duplicated([*keys, columns]).any():
         first = rows[rows.duplicated([*keys, columns], keep=False)].iloc[0][[*keys, columns]].to_dict()
         raise ValueError(f"several rows for {first}; select one metric, variant and profile first")
-    table = rows.pivot(index=keys, columns=columns, values="value").map(lambda value: "–" if pd.isna(value) else form(value))
+    table = rows.pivot(index=keys, columns=columns, values="value").map(lambda value: "–" if pd.isna(value)
+                                                                        else form(value))
     if order is not None:
         places = table.index if len(keys) > 1 else [(name,) for name in table.index]
         ranks = [(place[:-1], list(order).index(place[-1])) for place in places]
@@ -142,7 +143,8 @@ def flagged(rows: pd.DataFrame, key: list[str], order: dict[str, list], void=(),
     """Shares of successes that detectors flag, and of images fooled and unnoticed, as text: a line for each key.
 
     rows: metrics detect_marginal, detect_logit, detect_kl and joint_success, one detector rule. Shares of fewer than
-    `least` successes are left out. order: the sequence of each key. void: models whose marginal detection means nothing.
+    `least` successes are left out. order: the sequence of each key. void: models whose marginal detection
+    means nothing.
     n: successes.
     """
     columns = {"detect_marginal": "marginal", "detect_logit": "logit", "detect_kl": "KL"}
@@ -153,11 +155,13 @@ def flagged(rows: pd.DataFrame, key: list[str], order: dict[str, list], void=(),
     shown = (rates.n >= least) & ~((rates.metric == "detect_marginal") & rates.model.isin(void))
     text = [cell(row) if fit else "–" for row, fit in zip(rates.itertuples(), shown)]
     table = rates.assign(text=text, metric=rates.metric.map(columns)).pivot(index=key, columns="metric", values="text")
-    table = table.reindex(columns=[*columns.values()]).fillna("–").assign(n=rates.groupby(key, observed=True).n.first().astype(int))
+    table = table.reindex(columns=[*columns.values()]).fillna("–").assign(
+        n=rates.groupby(key, observed=True).n.first().astype(int))
     quiet = rows[rows.metric == "joint_success"].set_index(key)
     if len(quiet):
         quiet = quiet.reindex(table.index)
-        table["fooled and unnoticed"] = ["–" if pd.isna(row.n) else f"{cell(row)} of {row.n:.0f}" for row in quiet.itertuples()]
+        table["fooled and unnoticed"] = ["–" if pd.isna(row.n) else f"{cell(row)} of {row.n:.0f}"
+                                         for row in quiet.itertuples()]
     return table.rename_axis(columns=None)
 
 
@@ -171,7 +175,8 @@ def compared(same: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
 
 
 def dropped(compared: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    """`runs.strength.compared` as text; AUC to five digits, as printed, drops to four. names: what systems are called."""
+    """`runs.strength.compared` as text; AUC to five digits, as printed, drops to four. names: what systems
+    are called."""
     if compared.empty:
         return pd.DataFrame([[MISSING]], index=[""], columns=[""])
     form, short = functools.partial(number, digits=5), functools.partial(number, digits=4)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -34,19 +35,28 @@ def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str])
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and header of a file of ours. Raises ValueError naming it where it is damaged, or is no such file.
-
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+    """Tensors and header of a file of ours. Raises ValueError naming it where it is damaged, or is no such file."""
+    with _named(path):
+        header = _header(path)
         tensors = load_file(path)
         wanted = header.pop("crc32", _listed(path).get(path.name))
         if wanted is not None and checksum(tensors, header) != wanted:
             raise ValueError(f"checksum {checksum(tensors, header)} instead of {wanted}")
-    except (SafetensorError, ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete that file and train again") from error
     return tensors, header
+
+
+def _header(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _named(path: Path):
+    """Errors of reading it as a ValueError that names the file and the remedy."""
+    try:
+        yield
+    except (SafetensorError, ValueError) as error:      # what is no UTF-8 or no JSON is a ValueError too
+        raise ValueError(f"checkpoint {path} cannot be read ({error}); delete that file and train again") from error
 
 
 def save_weights(path: Path, model: nn.Module, settings: Mapping) -> None:
@@ -65,15 +75,16 @@ def rounded(model: nn.Module) -> dict[str, Tensor]:
     return weights
 
 
-def load_weights(path: Path, model: nn.Module, expected: Mapping) -> dict:
+def load_weights(path: Path, model: nn.Module, expected: Mapping, recipe: Mapping = MappingProxyType({})) -> dict:
     """Load weights into `model` and return their settings.
 
-    expected: settings that must agree, for instance {"model": "GFZ"}. Raises ValueError naming the file and the first
-    disagreement: a checkpoint of another model, other shapes, or a damaged file.
+    expected: settings that must agree, for instance {"model": "GFZ"}. recipe: settings that must agree if the file
+    states them; older files do not. Raises ValueError naming the file and the first disagreement: a checkpoint of
+    another model, other shapes, or a damaged file.
     """
     weights, header = _read(Path(path))
     settings = json.loads(header.get("settings", "{}"))
-    for key, value in expected.items():
+    for key, value in {**expected, **{key: value for key, value in recipe.items() if key in settings}}.items():
         if settings.get(key) != value:
             raise ValueError(f"checkpoint {path} has {key} = {settings.get(key)!r}, expected {value!r}; it belongs to "
                              "another model or setting: name the right file, or delete this one and train again")
@@ -85,17 +96,23 @@ def load_weights(path: Path, model: nn.Module, expected: Mapping) -> dict:
 
 
 def settings_of(path: Path) -> dict:
-    """The settings in the header of saved weights, without reading the weights; {} where there is no such file."""
+    """The settings in the header of saved weights, without reading the weights; {} where there is no such file.
+
+    Raises ValueError naming the file where it is damaged.
+    """
     if not Path(path).exists():
         return {}
-    with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {}).get("settings", "{}"))
+    with _named(path):
+        return json.loads(_header(path).get("settings", "{}"))
 
 
 def fingerprint(path: Path) -> str:
-    """The checksum that saved weights state of themselves, "" for weights of before there were any."""
-    with safe_open(path, framework="pt") as file:
-        return (file.metadata() or {}).get("crc32", _listed(path).get(Path(path).name, ""))
+    """The checksum that saved weights state of themselves, "" for weights of before there were any.
+
+    Raises ValueError naming the file where it is damaged.
+    """
+    with _named(path):
+        return _header(path).get("crc32", _listed(path).get(Path(path).name, ""))
 
 
 def _listed(path: Path) -> dict[str, str]:
@@ -108,10 +125,11 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
         label: str = "", stop: int | None = None) -> np.ndarray:
     """Maximise the mean objective of `model` over `split` (lib.data) with Adam. Returns the objective at each update.
 
-    stop: halt after this many updates, with the state written, to look at the model or to keep it; a later call goes on.
+    stop: halt after this many updates, with the state written, to look at the model or to keep it; a later call
+    goes on.
 
-    Every `save_every` updates (default: as lib.captured has it) all that is needed to go on is written to `state`, and a
-    later call with the same arguments resumes there with the same numbers. Raises RuntimeError if the decoder is dead
+    Every `save_every` updates (default: as lib.captured has it) all that is needed to go on is written to `state`, and
+    a later call with the same arguments resumes there with the same numbers. Raises RuntimeError if the decoder is dead
     after a quarter of a long training.
     """
     model.to(memory_format=torch.channels_last)
@@ -152,8 +170,8 @@ def refuse_dead_decoder(model: nn.Module, x: Tensor, y: Tensor) -> None:
     z = model.posterior(model.posterior.trunk(x), y).mean
     spread = model.factors["x"](**{"z": z, "y": y} if model.graph.x == "zy" else {"z": z}).mean.std(dim=0).max()
     if spread < 0.01:
-        raise RuntimeError(f"the decoder of {model.name} is dead: its images differ by at most {spread:.1e} in any pixel; "
-                           "lower the learning rate or lengthen its warm-up")
+        raise RuntimeError(f"the decoder of {model.name} is dead: its images differ by at most {spread:.1e} "
+                           "in any pixel; lower the learning rate or lengthen its warm-up")
 
 
 def _save_state(path, model, optimiser, training, seed, update, history) -> None:

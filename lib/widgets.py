@@ -18,8 +18,8 @@ def grid(choices: Mapping[str, Sequence | Mapping], *panels: Callable[..., str],
          budget: int = BUDGET) -> ipywidgets.VBox:
     """One control for each entry of `choices`, and panels that follow them. Linked in the browser: no kernel is needed.
 
-    choices: name -> values, or label -> value, in the order in which the controls stand. Numbers (and text that begins with a digit) get
-    a slider, other text a row of buttons.
+    choices: name -> values, or label -> value, in the order in which the controls stand. Numbers (and text that begins
+    with a digit) get a slider, other text a row of buttons.
     panels: functions whose parameters are names of choices ("false-positive rate" is `false_positive_rate`); each
     returns HTML (a picture by `picture`) for one combination. A panel is asked once for each combination of the choices
     that it names: what does not depend on a choice is not stored twice. Panels stand side by side where there is room.
@@ -45,8 +45,8 @@ def frames(pictures: Sequence, labels: Sequence[str], *, description: str, alt: 
     pictures, labels = list(pictures), [str(label) for label in labels]
     texts = [f"{alt}; {description}: {label}" for label in labels] if isinstance(alt, str) else list(alt)
     if not pictures or not len(pictures) == len(labels) == len(texts):
-        raise ValueError(f"{len(pictures)} pictures, {len(labels)} labels and {len(texts)} alternative texts; expected as "
-                         "many of each, and at least one")
+        raise ValueError(f"{len(pictures)} pictures, {len(labels)} labels and {len(texts)} alternative "
+                         "texts; expected as many of each, and at least one")
     shown = {label: picture(each, text) for label, each, text in zip(labels, pictures, texts)}
     return _linked({description: labels}, [({"label": description}, lambda label: shown[label])], "", budget)
 
@@ -74,7 +74,8 @@ def ask(controls: Mapping[str, ipywidgets.Widget], answer: Callable[..., str], v
 
 
 def picture(image: object, alt: str, classes: str = "") -> str:
-    """An <img> of a matplotlib figure (it is closed), of the bytes of a PNG file, or of uint8 pixels (H, W) or (H, W, 3).
+    """An <img> of a matplotlib figure (it is closed), of the bytes of a PNG file, or of uint8 pixels (H, W) or (H,
+    W, 3).
 
     Stored as WebP. alt: what it shows, in words. classes: for the style sheet.
     """
@@ -84,7 +85,8 @@ def picture(image: object, alt: str, classes: str = "") -> str:
 
 
 def webp(image: object, dpi: int = 100) -> bytes:
-    """A matplotlib figure, the bytes of a PNG file or uint8 pixels as WebP: lossless or at quality 90, the smaller one."""
+    """A matplotlib figure, the bytes of a PNG file or uint8 pixels as WebP: lossless or at quality 90, the
+    smaller one."""
     if hasattr(image, "savefig"):
         image = _png(image, dpi)
     image = (Image.open(io.BytesIO(image)) if isinstance(image, bytes) else Image.fromarray(image)).convert("RGB")
@@ -103,7 +105,8 @@ def _png(figure, dpi: int) -> bytes:
 
 
 def _linked(choices: Mapping, panels: list[tuple[dict, Callable]], head: str, budget: int) -> ipywidgets.VBox:
-    """The controls, and below them a box of the stacks that they turn. panels: parameter -> choice, and the function."""
+    """The controls, and below them a box of the stacks that they turn. panels: parameter -> choice, and the
+    function."""
     labels = {name: [f"{label:g}" if isinstance(label, float) else str(label) for label in values]
               for name, values in choices.items()}
     values = {name: list(each.values()) if isinstance(each, Mapping) else list(each) for name, each in choices.items()}
@@ -112,7 +115,8 @@ def _linked(choices: Mapping, panels: list[tuple[dict, Callable]], head: str, bu
             raise ValueError(f"choices of {name}: {texts}; expected at least one, all distinct and not blank")
     indent = f"{1 + 0.55 * max(map(len, labels)):.1f}em"           # one left edge for all controls
     controls = {name: _control(name, texts, indent) for name, texts in labels.items()}
-    once = {"layout": ipywidgets.Layout(), "style": ipywidgets.HTML().style}   # shared: 1.5 kB that no leaf needs of its own
+    # shared: 1.5 kB that no leaf needs of its own
+    once = {"layout": ipywidgets.Layout(), "style": ipywidgets.HTML().style}
     leaves = [head]
 
     def nest(panel: Callable[..., str], names: list[tuple[str, str]], given: dict) -> ipywidgets.Widget:
@@ -135,7 +139,8 @@ def _linked(choices: Mapping, panels: list[tuple[dict, Callable]], head: str, bu
     parts = [ipywidgets.HTML(head, **once)] if head else []
     parts += [nest(panel, sorted(names.items(), key=depth), {}) for names, panel in panels]
     if (size := sum(map(len, leaves))) > budget:
-        raise ValueError(f"{len(leaves) - 1} pictures take {size:,} bytes, the budget is {budget:,}; use fewer or smaller ones")
+        raise ValueError(
+            f"{len(leaves) - 1} pictures take {size:,} bytes, the budget is {budget:,}; use fewer or smaller ones")
     frame = ipywidgets.Box(parts) if len(parts) > 1 else parts[0]
     frame.add_class("book-frame")
     return ipywidgets.VBox([*controls.values(), frame])

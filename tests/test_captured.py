@@ -54,7 +54,8 @@ class Replay:
 
 
 def captured_on_cpu(monkeypatch) -> Captured:
-    nothing = lambda *args, **more: contextlib.nullcontext(SimpleNamespace(wait_stream=lambda other: None))
+    def nothing(*args, **more):
+        return contextlib.nullcontext(SimpleNamespace(wait_stream=lambda other: None))
     for name in ("Stream", "current_stream"):
         monkeypatch.setattr(torch.cuda, name, lambda *args: SimpleNamespace(wait_stream=lambda other: None))
     monkeypatch.setattr(torch.cuda, "stream", nothing)

@@ -11,7 +11,7 @@ from benchmarks import bench
 from lib.metrics import correct, wilson
 from lib.models import MODELS
 from lib.results import ROOT, read_record, read_rows, rows_from, select
-from lib.runs import auc, density, heads, reject, strangers, training
+from lib.runs import auc, density, distortion, heads, referee, reject, rings, schedule, strangers, training
 from lib.runs.outcomes import pooled, summariser
 from lib.runs.precision import compared
 from lib.runs.systems import weights_of
@@ -20,9 +20,16 @@ from lib.train import fingerprint
 RESULTS = ROOT / "data" / "results"                 # not $BOOK_RESULTS: what is committed
 ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples", "averaging")
 SUMMARISERS = ({"training": training.summarise, "density": density.summarise, "heads": heads.summarise,
-                "auc": auc.summarise, "detection": reject.summarise, "strangers": strangers.summarise}
+                "auc": auc.summarise, "detection": reject.summarise, "strangers": strangers.summarise,
+                "distortion": distortion.summarise, "referee": referee.summarise, "rings": rings.summarise,
+                "schedule": schedule.summariser("laptop", RESULTS)}
                | {f"bench-{contest}": bench.summarise for contest in bench.contests("laptop", 0)}
                | dict.fromkeys(ATTACKED, summariser("laptop", RESULTS)))
+
+
+def test_all_committed_rows_are_compared_with_their_records():
+    counted = {"reliability"}                       # by tests/reliability, which write record and rows at once
+    assert {path.stem for path in (RESULTS / "laptop").glob("*.csv")} - counted <= set(SUMMARISERS)
 
 
 @pytest.mark.parametrize("experiment", SUMMARISERS)
@@ -56,7 +63,9 @@ def test_every_record_of_a_model_was_made_with_its_committed_weights(experiment)
 
 @pytest.mark.parametrize("experiment", ["auc", "detection", "distortion", "strangers"])
 def test_every_record_of_detectors_was_made_with_their_committed_weights(experiment):
-    for path in sorted((RESULTS / "laptop" / experiment).glob("*linf0.3*_seed0.npz")):
+    paths = sorted((RESULTS / "laptop" / experiment).glob("*linf0.3*_seed0.npz"))
+    assert paths
+    for path in paths:
         settings = read_record(path).settings
         which = ({"classes": (settings["class"],), "names": ()} if experiment == "auc"
                  else {"names": ()} if experiment == "distortion" else {})

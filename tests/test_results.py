@@ -76,7 +76,8 @@ def test_published_tables_are_fractions_and_complete():
     rows = results.published("deep-bayes", "table1_mnist")
     cell = results.one(rows, attack="pgd", source="white", model="GBZ", metric="accuracy_upto")
     assert (cell.value, cell.eps) == (0.3078, 0.3) and len(rows) == 48
-    assert results.one(results.published("deep-bayes", "table3_spsa"), dataset="mnist", attack="spsa", model="GFZ").value == 0.682
+    assert results.one(results.published("deep-bayes", "table3_spsa"), dataset="mnist", attack="spsa",
+                       model="GFZ").value == 0.682
     with pytest.raises(KeyError, match="table9.*table1_mnist"):
         results.published("deep-bayes", "table9")
 
@@ -84,6 +85,7 @@ def test_published_tables_are_fractions_and_complete():
 def test_rows_are_found_again_by_any_eps_of_so_many_255ths(tmp_path):
     """Written with six digits, and asked for with all."""
     radii = [k / 255 for k in range(1, 65)]
-    results.write_rows(tmp_path / "toy.csv", results.tidy([{"experiment": "toy", "metric": "accuracy", "eps": eps, "value": 0.0} for eps in radii]))
+    results.write_rows(tmp_path / "toy.csv", results.tidy(
+        [{"experiment": "toy", "metric": "accuracy", "eps": eps, "value": 0.0} for eps in radii]))
     back = results.read_rows(tmp_path / "toy.csv")
     assert [len(results.select(back, eps=eps)) for eps in radii] == [1] * len(radii)

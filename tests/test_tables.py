@@ -44,7 +44,8 @@ def test_a_wide_table_keeps_the_order_asked_for(rows):
 
 
 def test_several_seeds_in_a_place_are_told_by_their_mean_and_ends():
-    rows = pd.DataFrame([{"metric": "tv", "model": m, "value": v} for m, v in (("GAT", 0.1), ("GAT", 0.3), ("truth", 0.0))])
+    rows = pd.DataFrame(
+        [{"metric": "tv", "model": m, "value": v} for m, v in (("GAT", 0.1), ("GAT", 0.3), ("truth", 0.0))])
     table = tables.spread(rows, "metric", "model", {"tv": tables.percent, "kl": tables.number}, across=["truth", "GAT"])
     assert table.loc["tv"].tolist() == ["0.0 %", "20.0 % (10.0 to 30.0)"] and list(table.index) == ["tv"]
     assert tables.spread(rows[:0], "metric", "model", {"tv": tables.percent}).iloc[0, 0] == tables.MISSING
@@ -85,4 +86,5 @@ def test_detection_of_few_successes_and_of_a_marginal_that_means_nothing_is_left
     table = tables.flagged(rows, ["model"], {"model": ["GFZ", "DFX"]}, void=["DFX"])
     assert list(table.index) == ["GFZ", "DFX"]
     assert table.loc["DFX", "marginal"] == table.loc["GFZ", "KL"] == table.loc["DFX", "fooled and unnoticed"] == "–"
-    assert table.loc["GFZ", "logit"] == "50.0 % (20.0 to 80.0)" and table.loc["GFZ", "fooled and unnoticed"].endswith(" of 20")
+    assert (table.loc["GFZ", "logit"] == "50.0 % (20.0 to 80.0)"
+            and table.loc["GFZ", "fooled and unnoticed"].endswith(" of 20"))

@@ -10,7 +10,7 @@ from lib.models import build
 from lib.models.bayes import DeepBayes
 from lib.models.nets import Architecture
 from lib.profiles import PROFILES, Training, profile
-from lib.train import fit, load_weights, refuse_dead_decoder, save_weights
+from lib.train import fingerprint, fit, load_weights, refuse_dead_decoder, save_weights, settings_of
 
 TINY = Architecture((1, 4, 4), channels=(2, 2, 2), hidden=8, latent=2)
 
@@ -33,7 +33,8 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
 
     calls = iter(range(17))
     objective = resumed.objective
-    monkeypatch.setattr(resumed, "objective", lambda *args: objective(*args) if next(calls, None) is not None else killed())
+    monkeypatch.setattr(resumed, "objective",
+                        lambda *args: objective(*args) if next(calls, None) is not None else killed())
     with pytest.raises(KeyboardInterrupt):
         fit(resumed, split(), recipe, seed=1, state=tmp_path / "cut.state", save_every=10)
     again = model()
@@ -56,7 +57,8 @@ def test_weights_come_back_rounded_to_float16(tmp_path):
     first, second = model(), model()
     save_weights(tmp_path / "w.safetensors", first, {"model": "GFZ", "seed": 0})
     assert load_weights(tmp_path / "w.safetensors", second, {"model": "GFZ"})["seed"] == 0
-    assert all(torch.equal(a, b) and torch.equal(a, a.half().float()) for a, b in zip(first.parameters(), second.parameters()))
+    assert all(torch.equal(a, b) and torch.equal(a, a.half().float())
+               for a, b in zip(first.parameters(), second.parameters()))
 
 
 def test_a_checkpoint_of_another_model_is_refused_by_name(tmp_path):
@@ -72,8 +74,10 @@ def test_a_truncated_checkpoint_is_refused_by_name(tmp_path):
     path = tmp_path / "w.safetensors"
     save_weights(path, model(), {"model": "GFZ"})
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ValueError, match="w.safetensors cannot be read .* delete that file"):
-        load_weights(path, model(), {"model": "GFZ"})
+    for read in (lambda: load_weights(path, model(), {"model": "GFZ"}), lambda: settings_of(path),
+                 lambda: fingerprint(path)):
+        with pytest.raises(ValueError, match="w.safetensors cannot be read .* delete that file"):
+            read()
 
 
 def test_a_dead_decoder_is_refused():

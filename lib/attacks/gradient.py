@@ -122,7 +122,8 @@ def _ascend(loss_fn: LossFn, x: Images, ball: Ball, direction: Callable[[Images]
     for _ in range(steps):
         grad = input_gradient(loss_fn, x_adv)
         lengths = lengths + torch.linalg.vector_norm(grad)  # NaN stays NaN; looked at once, at the end: no waiting
-        moved = (step_size * direction(grad)).add_(x_adv).clamp_(0, 1)      # in place: fresh memory is what a step costs
+        # in place: fresh memory is what a step costs
+        moved = (step_size * direction(grad)).add_(x_adv).clamp_(0, 1)
         x_adv = torch.add(x, ball.project(moved.sub_(x))).clamp_(0, 1)      # the last clip undoes rounding alone
         if keep is not None:
             kept = torch.where(keep(x_adv)[:, None, None, None], x_adv, kept)

@@ -2,8 +2,8 @@
 
 f: logits of the classifier, (batch, class). heads: the detectors, whose call gives the logit z_k of every class and
 whose `picked(x, index)` gives that of one chosen detector an image, so that a gradient costs one network instead of K.
-y: true labels. The paper writes losses to be minimised; these are their negatives, to be ascended. All but `aligned` ask
-for a wrong class: ValueError, when first called, for logits of a single class.
+y: true labels. The paper writes losses to be minimised; these are their negatives, to be ascended. All but `aligned`
+ask for a wrong class: ValueError, when first called, for logits of a single class.
 """
 
 from typing import Protocol, runtime_checkable

@@ -29,19 +29,20 @@ def objective(restart: int, logits_fn: LogitsFn, y: Labels, rivals: Int64[Tensor
 
 def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images, y: Labels, balls: Sequence[Ball], *,
            starts: Float[Tensor, "restart batch channel height width"], steps: int = 100, draws: int = 4,
-           verdict_draws: int = 10, check: int = 25) -> Float[Tensor, "ball batch channel height width"]:
+           verdict_draws: int = 10, check: int | None = None) -> Float[Tensor, "ball batch channel height width"]:
     """Attack every image in each ball, from the smallest ball to the largest; return one adversarial image for each.
 
     logits_fn_of(index): the classifier for the images at these positions of x; its noise belongs to the image, not to
-    the position in the batch. It is asked first of all, before each ball and once for every `check` steps, whether or not
-    any image is left: if noise is keyed by image, asking and call, each image is attacked as it would be alone.
+    the position in the batch. It is asked first of all, before each ball and once for every stretch of steps, whether
+    or not any image is left: if noise is keyed by image, asking and call, each image is attacked as it would be alone.
     balls: one norm, eps ascending. starts: points of the unit ball, scaled by eps; as many as restarts.
     steps: their length falls from 2 eps to eps / 40 in four stages (STRIDES): a constant short step stays in whatever
-    corner it starts in where gradients mislead. draws: calls that a gradient is averaged over, and the logits by which
+    corner it starts in where gradients mislead. check: the most steps in a stretch; stages end one too (`stretches`).
+    By default the longest stage. draws: calls that a gradient is averaged over, and the logits by which
     classes are ranked (`objective`). For a deterministic classifier draws = verdict_draws = 1.
 
     An image is let go when all of `verdict_draws` fresh draws misread it. This is looked at before the first step of
-    each ball, with new draws for the image found so far, and after every `check` steps. Others are returned as they
+    each ball, with new draws for the image found so far, and after every stretch. Others are returned as they
     were when most draws misread them (the latest such, in the balls so far). Letting go at a mere majority would carry
     an image that is read correctly half of the time to balls in which it could be broken for good.
     Looking often favours lucky draws a little: judge the result on further draws.
@@ -50,7 +51,9 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
     balls that do not ascend.
     """
     check_pair(x, y)
-    for name, value in {"steps": steps, "draws": draws, "verdict_draws": verdict_draws, "check": check}.items():
+    check_count("steps", steps)
+    check = -(-steps // 4) if check is None else check
+    for name, value in {"draws": draws, "verdict_draws": verdict_draws, "check": check}.items():
         check_count(name, value)
     if any(a.eps > b.eps for a, b in zip(balls, balls[1:])) or len({type(ball) for ball in balls}) != 1:
         raise ValueError(f"balls are {list(balls)}; expected at least one, of one norm, eps ascending: sort them")
@@ -66,19 +69,29 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
         for restart, start in enumerate(starts):
             alive = (misread < 1).nonzero()[:, 0]
             delta = ball.eps * start[alive]
-            for begin in range(0, steps, check):
+            for length, stride in stretches(steps, check):
                 logits_fn, clean, label = logits_fn_of(alive), x[alive], y[alive]
                 if not len(alive):
                     continue                            # asked all the same: others may be under attack elsewhere
                 loss = averaged(objective(restart, logits_fn, label, rivals[alive]), draws)
-                x_adv = pgd(loss, clean, ball, start=delta, steps=min(check, steps - begin),
-                            step_size=STRIDES[4 * begin // steps] * ball.eps)
+                x_adv = pgd(loss, clean, ball, start=delta, steps=length, step_size=stride * ball.eps)
                 share = misread_share(logits_fn, x_adv, label, verdict_draws)
                 better, going = share >= misread[alive], share < 1
                 best[alive[better]], misread[alive[better]] = x_adv[better], share[better]
                 alive, delta = alive[going], (x_adv - clean)[going]
         found.append(best.clone())
     return torch.stack(found)
+
+
+def stretches(steps: int, check: int) -> list[tuple[int, float]]:
+    """How many steps are taken between two looks, and how long each is in units of eps: a stage, cut every
+    `check` steps.
+
+    Stages are as equal as whole steps allow; with fewer than four steps some are missing.
+    """
+    ends = [-(-stage * steps // 4) for stage in range(5)]
+    return [(min(check, end - begin), stride) for first, end, stride in zip(ends, ends[1:], STRIDES)
+            for begin in range(first, end, check)]
 
 
 @torch.no_grad()

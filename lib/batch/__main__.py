@@ -48,9 +48,10 @@ def command(plan: Path, jobs: int, executor: str, more: list[str], again: list[s
     """
     where = (["--cores", str(jobs), "--resources", "gpu=1"] if executor == "local"
              else ["--executor", executor, "--jobs", str(jobs), *SLURM])
-    return [snakemake(), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(plan.parent), *where, "--keep-going",
-            "--rerun-triggers", "mtime", "--ignore-incomplete", "--scheduler", "greedy", "--quiet", "rules", "host", "reason",
-            "--config", f"plan={plan}", f"python={sys.executable}", *(["--forcerun", *again] if again else []), *more]
+    return [snakemake(), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(plan.parent), *where,
+            "--keep-going", "--rerun-triggers", "mtime", "--ignore-incomplete", "--scheduler", "greedy", "--quiet",
+            "rules", "host", "reason", "--config", f"plan={plan}", f"python={sys.executable}",
+            *(["--forcerun", *again] if again else []), *more]
 
 
 def one_at_a_time(folder: Path) -> TextIO:
@@ -92,12 +93,14 @@ def read(words: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     words = list(sys.argv[1:] if words is None else words)
     cut = words.index("--") if "--" in words else len(words)
     parser = argparse.ArgumentParser(prog="python -m lib.batch", description=__doc__.splitlines()[0])
-    parser.add_argument("pages", nargs="*", metavar="PAGE", help="notebooks, and only units that they read; default: all")
+    parser.add_argument("pages", nargs="*", metavar="PAGE",
+                        help="notebooks, and only units that they read; default: all")
     parser.add_argument("--profile", help="smoke, laptop (default) or paper; in a grid, where it has no such axis")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=2, help="how many run at a time")
-    parser.add_argument("--units", help="stored: only execute pages (default at laptop); all: compute what is missing first")
+    parser.add_argument("--units",
+                        help="stored: only execute pages (default at laptop); all: compute what is missing first")
     parser.add_argument("--grid", type=Path, help="a file of book/grids: one page over many settings")
     parser.add_argument("--executor", default="local", choices=("local", "slurm"))
     parser.add_argument("--out", type=Path, help="folder of copies and logs; default: _build/batch/<profile or grid>")
@@ -137,7 +140,8 @@ def main(words: list[str] | None = None) -> int:
         print(gather.written(plan, build / "table.csv"))
     failed = int(rc != 0 or not found.status.isin(["ok", "kept"]).all())
     if failed:
-        print(f"\nnot all is well: logs and executed pages are in {build / 'log'}, Snakemake's own in {build / 'snakemake.txt'}")
+        print(f"\nnot all is well: logs and executed pages are in {build / 'log'}, Snakemake's own in "
+              f"{build / 'snakemake.txt'}")
     return failed
 
 

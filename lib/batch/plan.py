@@ -17,7 +17,8 @@ UNITS = ("stored", "all")
 
 
 def wanted_units(choice: str | None, profile: str) -> str:
-    """Which units a batch computes: "all" that the profile wants, or none but what is "stored" (the reading profile)."""
+    """Which units a batch computes: "all" that the profile wants, or none but what is "stored" (the reading
+    profile)."""
     if choice is None:
         return "stored" if profile == READING else "all"
     if choice not in UNITS:
@@ -28,7 +29,8 @@ def wanted_units(choice: str | None, profile: str) -> str:
 def reads(page: Path) -> list[str]:
     """The experiments that a page names in its code."""
     code = _code(page)
-    return [name for name in AFTER if re.search(rf"lib\.runs\.{name}\b|import .*\b{name}\b|[\"']{name}(\.csv)?[\"']", code)]
+    return [name for name in AFTER
+            if re.search(rf"lib\.runs\.{name}\b|import .*\b{name}\b|[\"']{name}(\.csv)?[\"']", code)]
 
 
 def _code(page: Path) -> str:

@@ -24,7 +24,8 @@ def table(plan: dict, since: float, before: dict[tuple[str, str], int]) -> pd.Da
     together, or of the page. rows: how many the experiment gained, and for a page those of all it reads.
     status: ok; kept (its copy was newer than all it is made from); failed; not run (what it waits for failed).
     """
-    after = row_counts(Path(plan["results"]), {job["profile"] for jobs in ("units", "pages") for job in plan[jobs].values()})
+    after = row_counts(Path(plan["results"]),
+                       {job["profile"] for jobs in ("units", "pages") for job in plan[jobs].values()})
     gained = {key: count - before.get(key, 0) for key, count in after.items()}
     lines = _experiments(plan, since, gained)
     for copy, job in plan["pages"].items():
@@ -33,7 +34,8 @@ def table(plan: dict, since: float, before: dict[tuple[str, str], int]) -> pd.Da
         fresh = said.exists() and said.stat().st_mtime >= since
         told = json.loads(said.read_text()) if fresh else {"problem": "", "seconds": float("nan")}
         status = "failed" if told["problem"] else "ok" if fresh else "kept" if Path(copy).exists() else "not run"
-        lines.append({"job": name, "status": status, "rows": sum(gained.get((job["profile"], name), 0) for name in job["reads"]),
+        lines.append({"job": name, "status": status,
+                      "rows": sum(gained.get((job["profile"], name), 0) for name in job["reads"]),
                       **told})
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
@@ -47,10 +49,12 @@ def _experiments(plan: dict, since: float, gained: dict) -> list[dict]:
     for (profile, name), units in groups.items():
         done = {unit: record for unit, record in units.items() if stored(record, wanted[str(record)])}
         logs = {unit: Path(plan["build"]) / "log" / profile / name / f"{unit}.txt" for unit in units}
-        failed = [unit for unit in units if unit not in done and logs[unit].exists() and logs[unit].stat().st_mtime >= since]
+        failed = [unit for unit in units
+                  if unit not in done and logs[unit].exists() and logs[unit].stat().st_mtime >= since]
         status = "failed" if failed else "ok" if len(done) == len(units) else "not run"
         problem = f"{failed[0]}: {last_line(logs[failed[0]])}" if failed else ""
-        lines.append({"job": f"{name}, {profile}: {len(done)} of {len(units)} units", "status": status, "problem": problem,
+        lines.append({"job": f"{name}, {profile}: {len(done)} of {len(units)} units", "status": status,
+                      "problem": problem,
                       "seconds": sum(read_record(record).settings["seconds"] for record in done.values()),
                       "rows": gained.get((profile, name), 0)})
     return lines

@@ -4,5 +4,5 @@ from lib.claims.ledger import VERDICTS, Verdict, claims, counts, ledger, verdict
 from lib.claims.predicates import Finding, check, judge
 from lib.claims.shown import as_html, as_table, cautions, of_page
 
-__all__ = ["VERDICTS", "Estimate", "Evidence", "Finding", "Verdict", "as_html", "as_table", "cautions", "check", "claims", "counts",
-           "judge", "ledger", "of_page", "verdict", "waiting"]
+__all__ = ["VERDICTS", "Estimate", "Evidence", "Finding", "Verdict", "as_html", "as_table", "cautions", "check",
+           "claims", "counts", "judge", "ledger", "of_page", "verdict", "waiting"]

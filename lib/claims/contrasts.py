@@ -8,13 +8,16 @@ import pandas as pd
 from lib import metrics
 from lib.claims.evidence import Estimate, Evidence, Missing, average, combine, difference, expand
 
+# of a test; its other keys select rows
 WORDS = ("kind", "mean", "worst", "above", "below", "by", "within", "skip_saturated", "over_seeds", "along",
-         "direction", "at", "parts", "that", "then", "lacks", "for", "could_decide")     # of a test; its other keys select rows
+         "direction", "at", "parts", "that", "then", "lacks", "for", "could_decide")
 SATURATED = 0.05            # both sides below 5 %, or both above 95 %: such a cell tells nothing about the order
 QUIET = ("experiment", "metric", "dataset", "protocol", "detector")         # what a comparison's name leaves out
-NAMED = ("eps", "l2", "class", "seed", "steps", "step_size", "restarts")    # numbers that say nothing without their name
+# numbers that say nothing without their name
+NAMED = ("eps", "l2", "class", "seed", "steps", "step_size", "restarts")
 METRICS = {                 # as the ledger words them
-    "auc": "AUC", "accuracy_within_l2": "accuracy within l2", "min_eps": "smallest eps", "joint_success": "fooled and unnoticed",
+    "auc": "AUC", "accuracy_within_l2": "accuracy within l2", "min_eps": "smallest eps",
+    "joint_success": "fooled and unnoticed",
     "zero_gradient": "images without a gradient", "detect_all": "all detectors together",
     "detect_marginal": "marginal detection", "detect_logit": "logit detection", "detect_kl": "KL detection",
     "detect_tv": "TV detection", "tv": "total variation from the truth", "kl": "KL from the truth",
@@ -55,8 +58,8 @@ def value(test: dict, keys: dict, evidence: Evidence) -> Estimate:
 
 
 def shared_values(test: dict, a: dict, b: dict, evidence: Evidence) -> tuple[Estimate, Estimate]:
-    """`value` of both sides. A mean over the same members on both leaves out those that have no value on either, so that it
-    does not change with its members. Raises Missing where no member is left."""
+    """`value` of both sides. A mean over the same members on both leaves out those that have no value on either, so
+    that it does not change with its members. Raises Missing where no member is left."""
     same = [k for k in test.get("mean", []) if isinstance(a.get(k), list)]
     if not same or any(a[k] != b.get(k) for k in same):
         return value(test, a, evidence), value(test, b, evidence)
@@ -107,7 +110,8 @@ def other_seeds(test: dict, keys: dict, above: dict, below: dict, evidence: Evid
     keys = keys | {"metric": "accuracy"}
     seeds = sorted(set(evidence.seeds(keys | above)) | set(evidence.seeds(keys | below)))
     for s, t in product(seeds, repeat=2):
-        whole = all(seed in evidence.seeds(keys | one) for side, seed in ((above, s), (below, t)) for one in expand(side))
+        whole = all(seed in evidence.seeds(keys | one) for side, seed in ((above, s), (below, t))
+                    for one in expand(side))
         if (s, t) == (evidence.seed, evidence.seed) or not whole:
             continue
         shared = evidence.shared(keys, [above | {"seed": s}, below | {"seed": t}])

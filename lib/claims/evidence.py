@@ -180,7 +180,8 @@ def _read(folder: Path, model: str) -> list[tuple[dict, list[dict]]]:
 
 
 def matches(cell, wanted) -> bool:
-    """Whether a cell of a row is the wanted value, or among the wanted ones; numbers to a relative 1e-5 (rows have six digits)."""
+    """Whether a cell of a row is the wanted value, or among the wanted ones; numbers to a relative 1e-5 (rows have
+    six digits)."""
     if isinstance(wanted, list):
         return any(matches(cell, value) for value in wanted)
     return isclose(cell, wanted, rel_tol=1e-5) if isinstance(wanted, int | float) else cell == wanted
@@ -208,8 +209,10 @@ def _min_eps(pool: list[dict], keys: dict) -> pd.Series:
 
 
 def _accuracy_within_l2(pool: list[dict], keys: dict) -> pd.Series:
-    """1 where no success of any constant c (misread in most fresh draws) lies within the l2 distance keys["l2"], else 0."""
-    fooled = [((cell["images"].right < 0.5) & (cell["images"].l2 <= keys["l2"])).rename(i) for i, cell in enumerate(pool)]
+    """1 where no success of any constant c (misread in most fresh draws) lies within the l2 distance keys["l2"],
+    else 0."""
+    fooled = [((cell["images"].right < 0.5) & (cell["images"].l2 <= keys["l2"])).rename(i)
+              for i, cell in enumerate(pool)]
     return 1.0 - pd.concat(fooled, axis=1, join="inner").any(axis=1)
 
 

@@ -5,7 +5,6 @@ from functools import cache
 from math import isclose
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from lib.metrics import beaten
@@ -21,23 +20,27 @@ def outcomes(records: Sequence[Record], keys: dict) -> pd.Series | None:
     """1 for each image that counts (accuracy: read right and accepted; error: misread and accepted), else 0.
 
     keys: metric, model, detector ("reject 5%"); for an error also loss and eps. In the worst case an image counts if it
-    does under any attack in this ball or a smaller one, over the images that all share. None where a record or a key is missing.
+    does under any attack in this ball or a smaller one, over the images that all share. None where a record or a key
+    is missing.
     """
     from lib.runs.reject import REJECTED, WORST, detector_name, fitted, label     # here, since it brings torch along
 
     natural = {r.settings["attack"]: r for r in records if not r.settings["loss"]}
     eps, worst = keys.get("eps", -1), keys.get("loss") == WORST
-    attacks = [r for r in records if r.settings["loss"] and (isclose(r.settings["eps"], eps) or worst and r.settings["eps"] < eps)
+    attacks = [r for r in records
+               if r.settings["loss"] and (isclose(r.settings["eps"], eps) or worst and r.settings["eps"] < eps)
                and (worst or keys.get("loss") == label(r))]
-    chosen = [natural["clean"]] if keys["metric"] == "accuracy" and "clean" in natural else attacks
-    named = {detector_name(rejected, per_class): (rejected, per_class) for rejected in REJECTED for per_class in (False, True)}
+    undisturbed = keys["metric"] == "accuracy"
+    chosen = attacks if not undisturbed else [natural["clean"]] if "clean" in natural else []
+    named = {detector_name(rejected, per_class): (rejected, per_class) for rejected in REJECTED
+             for per_class in (False, True)}
     if "validation" not in natural or not chosen or keys.get("detector") not in named:
         return None
     outcome = fitted(natural["validation"], keys["model"], *named[keys["detector"]])
     counts = []
     for record in chosen:
         right, accepted = outcome(record)
-        counts.append(pd.Series((right if chosen != attacks else ~right) & accepted, record["index"]))
+        counts.append(pd.Series((right if undisturbed else ~right) & accepted, record["index"]))
     return pd.concat(counts, axis=1, join="inner").any(axis=1).astype(float)
 
 
@@ -47,7 +50,8 @@ def ranks(records: Sequence[Record], keys: dict) -> pd.Series | None:
     The positives are the same under every attack, so differences between attacks on one detector may be paired over the
     negatives. None where not exactly one record fits.
     """
-    wanted = {name: keys[name] for name in ("class", "attack", "norm", "eps", "steps", "step_size", "restarts") if name in keys}
+    wanted = {name: keys[name] for name in ("class", "attack", "norm", "eps", "steps", "step_size", "restarts")
+              if name in keys}
     fits = [r for r in records if all(_same(r.settings[name], value) for name, value in wanted.items())]
     if len(fits) != 1:
         return None
@@ -71,4 +75,5 @@ def images(results: Path, keys: dict) -> pd.Series | None:
     if keys["metric"] not in ("accuracy", "error", "auc"):
         return None
     folder = results / keys["experiment"]
-    return BY_EXPERIMENT[keys["experiment"]](_stored(folder, keys["variant"], keys["seed"], folder.stat().st_mtime_ns), keys)
+    return BY_EXPERIMENT[keys["experiment"]](_stored(folder, keys["variant"], keys["seed"], folder.stat().st_mtime_ns),
+                                             keys)

@@ -33,7 +33,8 @@ DIRECTIONS = ("up", "down", "not monotone", "peak")
 
 @dataclass(frozen=True)
 class Finding:
-    """truth: True, False or None (open). why: a sentence. ours: the number that decides, with its interval; of: what it is.
+    """truth: True, False or None (open). why: a sentence. ours: the number that decides, with its interval; of: what
+    it is.
 
     n: images behind it; seeds: trainings behind it. needs: what could settle an open finding.
     """
@@ -88,7 +89,8 @@ def judge(test: dict, evidence: Evidence) -> Finding:
 
 def models(test: dict) -> list[str]:
     """The models that a predicate names, on whichever side."""
-    named = [side["model"] for side in (test, test.get("above"), test.get("below")) if isinstance(side, dict) and "model" in side]
+    named = [side["model"] for side in (test, test.get("above"), test.get("below"))
+             if isinstance(side, dict) and "model" in side]
     return [model for names in named for model in ([names] if isinstance(names, str) else names)]
 
 
@@ -114,7 +116,8 @@ def compare(test: dict, evidence: Evidence) -> Finding:
                              text(estimate, metric, True), estimate.n, len(seeds), ("more trainings",),
                              f"{METRICS.get(metric, metric)}: {estimate.name}")
     low, high = (-test["within"], test["within"]) if "within" in test else (test.get("by", 0.0), inf)
-    if decided := (missing or turned) and (refuted(found, len(asked), metric, low, high, len(seeds), change=True) or turned):
+    if decided := ((missing or turned)
+                   and (refuted(found, len(asked), metric, low, high, len(seeds), change=True) or turned)):
         return decided
     if missing:
         raise missing
@@ -217,7 +220,8 @@ def settle(found: list[Estimate], metric: str, low: float, high: float, seeds: i
 
 def refuted(found: list[Estimate], asked: int, metric: str, low: float, high: float, seeds: int, change: bool = False
             ) -> Finding | None:
-    """What the estimates that there are say if one of them lies surely outside, among as many as were asked for; or None."""
+    """What the estimates that there are say if one of them lies surely outside, among as many as were asked for;
+    or None."""
     wide = [e for e in found if (w := e.widened(asked)).high < low or w.low > high]
     return settle(wide, metric, low, high, seeds, change) if wide else None
 

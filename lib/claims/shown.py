@@ -1,14 +1,14 @@
 """The ledger as it stands on a page: entries in full, or one line a claim. Every entry links to its rows and back."""
+import json
 from collections.abc import Mapping
 from html import escape
 
 import pandas as pd
 
 from lib.claims.ledger import VERDICTS, claims, counts
-from lib.tables import listed
 
 LEDGER = "claims"               # the page that has every claim
-STYLE = """<style>
+STYLE = ("""<style>
 .ledger { border-top: 1px solid #8884; font-size: .92rem; line-height: 1.45 }
 .ledger article { display: grid; grid-template-columns: 10.5rem 1fr; gap: .25rem 1rem; padding: .8rem 0;
                   border-bottom: 1px solid #8884 }
@@ -28,12 +28,14 @@ STYLE = """<style>
 .ledger article:target { outline: 2px solid; outline-offset: .3rem }
 @media (max-width: 40rem) { .ledger article { grid-template-columns: 1fr } }
 .ledger table { border-collapse: collapse; width: 100% }
-.ledger :is(td, th) { padding: .45rem .7rem .45rem 0; vertical-align: top; text-align: left; border-bottom: 1px solid #8884 }
+.ledger :is(td, th) { padding: .45rem .7rem .45rem 0; vertical-align: top; text-align: left; """
+    """border-bottom: 1px solid #8884 }
 .ledger th[colspan] { padding-top: 1.1rem; font-weight: 400 }
 .ledger td .badge { white-space: nowrap }
 @media (max-width: 40rem) { .ledger :is(table, tbody, tr, td) { display: block; border: 0; padding: .1rem 0 }
-                            .ledger thead { display: none } .ledger tr { border-bottom: 1px solid #8884; padding: .6rem 0 } }
-</style>"""
+                            .ledger thead { display: none } .ledger tr { """
+    """border-bottom: 1px solid #8884; padding: .6rem 0 } }
+</style>""")
 
 
 
@@ -44,8 +46,9 @@ def as_html(table: pd.DataFrame, paper: str = "deep-bayes", page: str = LEDGER) 
     and, from any other page, to the entry in the ledger. A claim whose `link` is blank has no rows to link to.
     Readable on a phone, in light and dark, and without colour (a badge says its verdict).
     """
-    readings = {claim["id"]: claim["predicate"]["reading"] for claim in claims(paper)}
-    return f'{STYLE}<div class="ledger">{"".join(_entry(line, readings, page) for line in table.itertuples())}</div>'
+    known = {claim["id"]: claim["predicate"] for claim in claims(paper)}
+    body = "".join(_entry(line, known.get(line.id, {}), page) for line in table.itertuples())
+    return f'{STYLE}<div class="ledger">{body}</div>'
 
 
 def as_table(tables: Mapping[str, pd.DataFrame], page: str = "index") -> str:
@@ -65,9 +68,10 @@ def as_table(tables: Mapping[str, pd.DataFrame], page: str = "index") -> str:
 
 
 def cautions(table: pd.DataFrame) -> str:
-    """Of the claims that hold those whose verdict says little, in words: "a is true by definition and b is a timing"; "none"."""
+    """Of the claims that hold those whose verdict says little, and why: "a is true by definition; b is a timing"."""
     held = table[(table.verdict == "holds") & (table.caution != "")]
-    return listed([f"{line.id} is {line.caution}" for line in held.itertuples()])
+    return ("; ".join(f"{line.id} is {line.caution}" for line in held.itertuples())
+            or "no claim that holds has such a reason")
 
 
 def of_page(table: pd.DataFrame, page: str) -> pd.DataFrame:
@@ -102,10 +106,13 @@ def _of(line) -> str:
     return ", ".join(part for part in (line.of, f"n {line.n}" if line.ours and line.n else "") if part)
 
 
-def _entry(line, readings: dict[str, str], page: str) -> str:
-    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training"), *_links(line, page)]
-    reading = f"<details><summary>how it is decided</summary>{escape(readings.get(line.id, ''))}</details>"
-    facts = {"paper": line.published, "ours": line.ours, "why": line.why, "measured": line.also, "but": line.caution}
+def _entry(line, predicate: dict, page: str) -> str:
+    drawn = '"experiment": "rings"' in json.dumps(predicate)        # nothing is trained there: seeds draw training sets
+    behind = [f"n {line.n}" if line.n else "", _many(line.seeds, "training set" if drawn else "training"),
+              *_links(line, page)]
+    reading = f"<details><summary>how it is decided</summary>{escape(predicate.get('reading', ''))}</details>"
+    facts = {"paper": line.published, "ours": ", ".join(part for part in (line.ours, line.of) if part),
+             "why": line.why, "measured": line.also, "but": line.caution if line.verdict.startswith("holds") else ""}
     facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)
     return f"""<article id="claim-{escape(line.id)}">
 <div>{_badge(line)}

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -34,7 +33,8 @@ class BNN(nn.Module):
         """Logits under each dropout mask, (batch, sample, class). The first convolution is shared by the samples."""
         maps, fresh = x, True
         widths = self._unit_shapes()
-        masks = noise.uniform(samples, sum(math.prod(w) for w in widths)).to(x.device).split([math.prod(w) for w in widths], -1)
+        masks = (noise.uniform(samples, sum(math.prod(w) for w in widths)).to(x.device)
+                 .split([math.prod(w) for w in widths], -1))
         for layer in self.trunk:
             if isinstance(layer, nn.ReLU):
                 continue

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lib.models.nets import Architecture
 
-PIECE = {"cpu": 200, "cuda": 20_000}    # images decoded at a time: on a CPU few enough that their maps stay in the cache
+PIECE = {"cpu": 200, "cuda": 20_000}  # images decoded at a time: on a CPU few enough that their maps stay in the cache
 # Share of the gradient's weight (over the classes and samples of one image) that may be left out: half a last place in
 # bfloat16; in float32 far below the 1e-5 to which gradients are tested. Most classes and samples carry next to nothing.
 LEFT_OUT = {torch.bfloat16: 2 ** -8, torch.float16: 2 ** -11, torch.float32: 1e-6, torch.float64: 1e-12}
@@ -29,14 +29,16 @@ class Decoder(nn.Module):
         self.first = (depth[0], arch.sides[-1], arch.sides[-1])
         self.dense = nn.Linear(arch.hidden, math.prod(self.first))
         self.sides = arch.sides[-2::-1]
-        self.convs = nn.ModuleList(nn.ConvTranspose2d(a, b, 5, stride=2, padding=2, output_padding=1 - side % 2, bias=False)
+        self.convs = nn.ModuleList(nn.ConvTranspose2d(a, b, 5, stride=2, padding=2,
+                                                      output_padding=1 - side % 2, bias=False)
                                    for a, b, side in zip(depth, depth[1:], self.sides))
         for conv in self.convs:
             bound = 1 / (25 * conv.out_channels)    # far below Glorot: the decoder starts at a flat grey image
             nn.init.uniform_(conv.weight, -bound, bound)
 
     def forward(self, h: Tensor) -> Tensor:
-        """h: (*lead, hidden) after its ReLU. Returns pixel means in (0, 1), (*lead, channel, H, W), float32 or wider."""
+        """h: (*lead, hidden) after its ReLU. Returns pixel means in (0, 1), (*lead, channel, H, W), float32
+        or wider."""
         return self.decode(h, self.weights(working_dtype(h)))
 
     def weights(self, dtype: torch.dtype) -> list[Tensor]:
@@ -44,7 +46,8 @@ class Decoder(nn.Module):
         return [w.to(dtype) for w in (self.dense.weight, self.dense.bias, *(conv.weight for conv in self.convs))]
 
     def alive(self, n: int, device: torch.device) -> list[Tensor]:
-        """Room for what `pull` wants to know of n images: for every layer, where its ReLU lets pass, (n, H, W, channel)."""
+        """Room for what `pull` wants to know of n images: for every layer, where its ReLU lets pass, (n, H, W,
+        channel)."""
         sides, channels = (self.first[1], *self.sides), (conv.in_channels for conv in self.convs)
         return [torch.empty(n, side, side, c, dtype=torch.bool, device=device) for side, c in zip(sides, channels)]
 
@@ -74,7 +77,8 @@ class Decoder(nn.Module):
         return torch.sigmoid(F.fold(taps, (self.sides[-1],) * 2, kernel_size=5, stride=2, padding=2))
 
     def pull(self, grad: Tensor, mean: Tensor, alive: list[Tensor], weights: list[Tensor]) -> Tensor:
-        """The gradient of h, (image, hidden), from that of the means; both (image, channel, H, W). Needs no activation."""
+        """The gradient of h, (image, hidden), from that of the means; both (image, channel, H, W). Needs no
+        activation."""
         dense, _, *convs, last = weights
         passes = [layer.view(torch.uint8).to(dense.dtype) for layer in alive]       # bool times float is slow
         maps = (_patches(grad * mean * (1 - mean), last.dtype) @ last.flatten(1).T).view(passes[-1].shape) * passes[-1]
@@ -112,7 +116,8 @@ class Pixels:
         return self.decoder(self.h)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """In nats, of the leading axes' shape. x: (*batch, channel, H, W), *batch the last of the leading axes, or one."""
+        """In nats, of the leading axes' shape. x: (*batch, channel, H, W), *batch the last of the leading axes,
+        or one."""
         if torch.is_grad_enabled() and any(w.requires_grad for w in self.decoder.parameters()):
             return _log_prob(self.mean, x)              # training: the weights need a gradient too
         lead = torch.broadcast_shapes(self.h.shape[:-1], x.shape[:-3])

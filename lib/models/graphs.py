@@ -19,7 +19,8 @@ class Graph:
 
     @property
     def generative(self) -> bool:
-        """Whether some factor other than p(y | ...) sees the class, as in the paper's split of the seven."""
+        """Whether the model has p(x | ...) and does not read the class off the image: the paper's split of
+        the seven."""
         return self.x is not None and "x" not in self.y
 
     def parents(self, variable: str) -> str | None:

@@ -120,7 +120,8 @@ class Heads(nn.Module):
     def frozen(self, dtype: torch.dtype) -> list[Callable[[Tensor], Tensor]]:
         """Each detector as it is now, from images to logits (batch), its weights cast once and without a gradient: for
         the many steps of an attack, of one detector after the other."""
-        return [partial(_one, {name: value.detach().to(dtype) for name, value in part.items()}) for part in self._parts()]
+        return [partial(_one, {name: value.detach().to(dtype) for name, value in part.items()})
+                for part in self._parts()]
 
     def _parts(self) -> list[dict[str, Tensor]]:
         """The weights of each detector: views, made all at once, for which the gradient is put together once."""
@@ -131,7 +132,8 @@ class Heads(nn.Module):
     def separate(self, k: int) -> ConvNet:
         """Detector k as a network of its own, with copies of its weights."""
         net = ConvNet(1, self.shape)
-        net.load_state_dict({name.replace("_", "."): value.detach().clone() for name, value in self._parts()[k].items()})
+        net.load_state_dict(
+            {name.replace("_", "."): value.detach().clone() for name, value in self._parts()[k].items()})
         return net
 
 

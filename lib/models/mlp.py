@@ -16,7 +16,8 @@ class MLP(nn.Sequential):
 
     def __init__(self, inputs: int, width: int, layers: int):
         if min(inputs, width, layers) < 1:
-            raise ValueError(f"an MLP of {inputs} inputs and {layers} layers of {width} units; expected at least 1 of each")
+            raise ValueError(
+                f"an MLP of {inputs} inputs and {layers} layers of {width} units; expected at least 1 of each")
         sizes = [inputs, *[width] * layers]
         hidden = [part for pair in zip(sizes, sizes[1:]) for part in (nn.Linear(*pair), nn.ReLU())]
         super().__init__(nn.Flatten(), *hidden, nn.Linear(width, 1))

@@ -41,4 +41,5 @@ class Noise:
         return self._draw(lambda rng: rng.random(shape, dtype=np.float32))
 
     def _draw(self, draw) -> Tensor:
-        return torch.from_numpy(np.stack([draw(stream(self.purpose, self.seed, self.step, int(i))) for i in self.images]))
+        return torch.from_numpy(
+            np.stack([draw(stream(self.purpose, self.seed, self.step, int(i))) for i in self.images]))

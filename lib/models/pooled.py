@@ -41,7 +41,7 @@ def pooled_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     n, _, height, width = x.shape
     side = weight.shape[-1]
     kernels = torch.cat([F.pad(weight, (j, 1 - j, i, 1 - i)) for i in (0, 1) for j in (0, 1)]).flatten(1)
-    patches = F.unfold(x.to(weight.dtype), side + 1, padding=side // 2, stride=2)       # batch, in * (side + 1)^2, place
+    patches = F.unfold(x.to(weight.dtype), side + 1, padding=side // 2, stride=2)   # batch, in * (side + 1)^2, place
     rows = F.linear(patches.transpose(1, 2).reshape(-1, kernels.shape[1]), kernels)
     maps = F.relu(_Largest.apply(rows) + bias.to(rows.dtype))
     return maps.view(n, height // 2, width // 2, -1).permute(0, 3, 1, 2)

@@ -31,7 +31,8 @@ def listed() -> list[Path]:
             for child in node:
                 yield from files(child)
     names = list(files(yaml.safe_load((ROOT / "_toc.yml").read_text())))
-    return [next((Path(name + end) for end in (".ipynb", ".md") if (ROOT / (name + end)).exists()), Path(name + ".ipynb"))
+    return [next((Path(name + end) for end in (".ipynb", ".md") if (ROOT / (name + end)).exists()),
+                 Path(name + ".ipynb"))
             for name in names]
 
 
@@ -128,7 +129,8 @@ def main(words: list[str] | None = None) -> int:
     runner = commands.add_parser("run", help="execute pages")
     runner.add_argument("pages", nargs="*", metavar="PAGE", help="notebooks; default: all of the table of contents")
     runner.add_argument("--profile", help="smoke, laptop or paper; default: what each page says")
-    runner.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter, for every page given")
+    runner.add_argument("-p", action="append", default=[], metavar="NAME=VALUE",
+                        help="a parameter, for every page given")
     where = runner.add_mutually_exclusive_group()
     where.add_argument("--out", type=Path, default=Path("_build/pages"), help="folder of the executed copy")
     where.add_argument("--in-place", action="store_true", help="renew the pages themselves, at their own parameters")
@@ -139,8 +141,8 @@ def main(words: list[str] | None = None) -> int:
     try:
         given = values(args.p) | ({"profile": args.profile} if args.profile else {})
         if args.in_place and given:
-            raise parameters.Wrong(f"--in-place takes no parameters, got {', '.join(given)}: a committed page shows its own "
-                                   "defaults. Use --out, or edit the page's first cell")
+            raise parameters.Wrong(f"--in-place takes no parameters, got {', '.join(given)}: a committed page "
+                                   "shows its own defaults. Use --out, or edit the page's first cell")
         pages = [inside(name) for name in args.pages] or notebooks()
         for page in pages:
             parameters.check_page(ROOT / page, given)

@@ -48,7 +48,8 @@ def _dates(experiment: str, rows: pd.DataFrame, results: Path) -> list[str]:
 
     A record that names no model has rows of several.
     """
-    found = [read_settings(path) for profile in set(rows.profile) for path in (results / profile / experiment).glob("*.npz")]
+    found = [read_settings(path) for profile in set(rows.profile)
+             for path in (results / profile / experiment).glob("*.npz")]
     seeds, models = set(rows.seed.dropna().astype(int)), set(rows.model)
     return sorted(one.get("date", "") for one in found
                   if one.get("seed") in seeds and one.get("model", next(iter(models), "")) in models)

@@ -12,11 +12,12 @@ from lib.widgets import ask, grid, picture
 
 NAMED = ("model", "attack", "image", "eps")     # the knobs, in their order
 SPAN = 60               # nats that the bar of a class is long; further behind the best class it is empty
-FULL = 0.5              # change of a pixel that is drawn in full colour, whatever eps is, so that a faint change looks faint
+# change of a pixel that is drawn in full colour, whatever eps is, so that a faint change looks faint
+FULL = 0.5
 REACH = 3               # a detector's bar ends at so many times the distance from typical to threshold
 BADGES = {"read right": "#1f6f43", "read right, yet flagged": "#57606a", "fooled, but flagged": "#7a5a00",
           "fooled and unnoticed": "#a5281b"}
-STYLE = """<style>
+STYLE = ("""<style>
 .book-frame:has(.case) { display: flex; flex-flow: row wrap; gap: .3rem .5rem }
 .book-frame:has(.case) :is(.widget-box, .widget-html, .widget-html-content) { margin: 0; padding: 0; max-width: 100%;
                                                                              overflow: visible }
@@ -29,14 +30,15 @@ STYLE = """<style>
 .case figcaption { margin: .1rem 0 0; padding: 0; font-size: .84rem; line-height: 1.25; text-align: left }
 .case .badge { display: inline-block; padding: .05rem .6rem; border-radius: 1rem; color: #fff; font-weight: 600 }
 .case table { border-collapse: collapse; margin: .5rem 0; width: 22rem; max-width: calc(100vw - 2.6rem) }
-.case td, .case th { padding: 0 .4rem 0 0; font-weight: 400; text-align: left; font-variant-numeric: tabular-nums; border: 0 }
+.case td, .case th { padding: 0 .4rem 0 0; font-weight: 400; text-align: left; font-variant-numeric: tabular-nums; """
+    """border: 0 }
 .case th { width: 4.2rem }
 .case td:last-child { text-align: right; white-space: nowrap; width: 1% }
 .case .bar { position: relative; height: .75em; background: #8883 }
 .case .bar i { position: absolute; inset: 0 auto 0 0; background: #6b7f92 }
 .case .true i { background: #2f8a57 } .case .best { font-weight: 700 } .case .over i { background: #c4412f }
 .case .bar b { position: absolute; top: -.15em; bottom: -.15em; left: 33.3%; border-left: 2px solid currentColor }
-</style>"""
+</style>""")
 
 
 def deck(cases: dict):
@@ -89,7 +91,8 @@ def attacked(case) -> str:
     change = _figure(difference(case.clean, case.attacked), "What the attack added to it: red brightens, blue darkens",
                      f"what {name} adds")
     words = f"The digit {case.label} under {name} at eps {case.eps:g}, read as {case.seen} by {case.model}"
-    return _framed(f'<div class="pair">{change}{_figure(case.attacked, words, f"{case.model} reads {case.seen}")}</div>')
+    return _framed(
+        f'<div class="pair">{change}{_figure(case.attacked, words, f"{case.model} reads {case.seen}")}</div>')
 
 
 def account(case) -> str:
@@ -108,7 +111,8 @@ def difference(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     change = (after.astype(float) - before) / 255 / FULL
     ground, (red, blue) = np.array(to_rgb(GROUND)), map(np.array, map(to_rgb, CLASSES))
     weight = np.abs(change).clip(0, 1)[..., None]
-    return ((ground * (1 - weight) + np.where(change[..., None] > 0, red, blue) * weight) * 255).round().astype(np.uint8)
+    return (((ground * (1 - weight) + np.where(change[..., None] > 0, red, blue) * weight) * 255)
+            .round().astype(np.uint8))
 
 
 def _classes(case) -> str:
@@ -125,7 +129,8 @@ def _detector(name: str, reading) -> str:
     reach = (reading.score - reading.typical) / (reading.threshold - reading.typical) / REACH
     return (f"<tr class={'over' if reading.flagged else 'under'}><th>{NAMES[name]}<td><div class=bar>"
             f"<i style=width:{100 * np.clip(reach, 0, 1):.0f}%></i><b></b></div>"
-            f"<td>{_signed(reading.score)} / {_signed(reading.threshold)}, {'flagged' if reading.flagged else 'accepted'}")
+            f"<td>{_signed(reading.score)} / {_signed(reading.threshold)}, "
+            f"{'flagged' if reading.flagged else 'accepted'}")
 
 
 def _signed(nats: float) -> str:

@@ -16,7 +16,7 @@ def grid(images, rows: list[str], columns: list[str], captions=None, flagged=Non
     if not len(rows) or not len(columns):
         return blank("no images are stored yet")
     side = min(0.78, 5.7 / len(columns))
-    room = max(0.72, 0.09 * max(len(line) for name in rows for line in name.split("\n")))       # for the names on the left
+    room = max(0.72, 0.09 * max(len(line) for name in rows for line in name.split("\n")))   # for the names on the left
     tall, wide = side + (0.21 if captions is not None else 0.04), max(2.4, room + len(columns) * (side + 0.04))
     figure = Plate(figsize=(wide, len(rows) * tall + 0.42 + (0.3 if title else 0)), layout="constrained")
     figure.dots, figure.colours, figure.octree = 84, 40, True      # enough for 28 grey pixels across, and lighter

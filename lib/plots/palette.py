@@ -39,8 +39,8 @@ NAMES = {"fgsm": "FGSM", "pgd": "PGD", "mim": "MIM", "cw": "CW", "clean": "clean
 SEABORN = {     # its style "ticks" in the context "paper" at 1.2, written out: to import it costs every page a second
     "font.family": ["sans-serif"], "font.size": 11.52, "legend.title_fontsize": 11.52,
     "font.sans-serif": ["Arial", "DejaVu Sans", "Liberation Sans", "Bitstream Vera Sans", "sans-serif"],
-    "axes.axisbelow": True, "axes.linewidth": 1.0, "lines.solid_capstyle": "round", "lines.markersize": 4.8, "grid.linestyle": "-",
-    "patch.edgecolor": "w", "patch.force_edgecolor": True, "patch.linewidth": 0.8,
+    "axes.axisbelow": True, "axes.linewidth": 1.0, "lines.solid_capstyle": "round", "lines.markersize": 4.8,
+    "grid.linestyle": "-", "patch.edgecolor": "w", "patch.force_edgecolor": True, "patch.linewidth": 0.8,
     **{f"{axis}tick.{name}": value for axis in "xy" for name, value in {
         "direction": "out", "major.width": 1.0, "minor.width": 0.8, "major.size": 4.8, "minor.size": 3.2}.items()},
 }

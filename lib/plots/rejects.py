@@ -9,12 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
+from lib.metrics import WORST
 from lib.plots.palette import FAINT, GROUND, INK, NAMES, Plate, blank, look, styled
 
-WORST = "worst of all"
+NEAREST = "nearest of all"
 SHADES = ("#1d6fb8", "#e58a1f", "#2f8f5b", "#7d1d3f", "#35a3b8", "#8a6d3b", "#6a51a3", "#c4412f")
 STYLES = ("-", "--", ":", "-.")
-LOSSES = ("classifier (8)", "detectors (9)", "detectors, cross-entropy", "detectors, margin", "combined (11)", "Madry (8)",
+LOSSES = ("classifier (8)", "detectors (9)", "detectors, cross-entropy", "detectors, margin",
+          "combined (11)", "Madry (8)",
           "switching (12)", "aligned")                                     # one colour a loss, on every page
 WAYS = {", best iterate": "--", ", steps of 0.1": ":", ", as coded": "-.", ", generative": "--", ", Madry": ":"}
 
@@ -24,8 +26,8 @@ def reject_curves(panels: dict, published: dict | None = None, y: str = "accepte
                   reach: float | None = None) -> Figure:
     """Reject curves, one panel each, sharing their axes and one legend.
 
-    panels: title -> {label: Curve}, a curve of `lib.detectors.one_vs_rest` (fields accepted, accuracy and error); a loss
-    has one colour everywhere, and the worst case is black. y: "accepted" or "accuracy", drawn from `bottom` up
+    panels: title -> {label: Curve}, a curve of `lib.detectors.one_vs_rest` (fields accepted, accuracy and error); a
+    loss has one colour everywhere, and the worst case is black. y: "accepted" or "accuracy", drawn from `bottom` up
     over the error, which runs to `reach` (default: to the largest that is drawn). published: title -> {label:
     (error, accuracy)}, drawn as rings.
     """
@@ -47,7 +49,8 @@ def reject_curves(panels: dict, published: dict | None = None, y: str = "accepte
         axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.grid(True, axis="both")
-    right = reach or max(c.error[getattr(c, y) >= bottom].max(initial=0) for curves in panels.values() for c in curves.values())
+    right = reach or max(c.error[getattr(c, y) >= bottom].max(initial=0) for curves in panels.values()
+                         for c in curves.values())
     axes[0].yaxis.set_major_locator(MultipleLocator(0.02 if bottom >= 0.9 else 0.05))
     axes[0].set(ylabel={"accepted": "natural images accepted", "accuracy": "accuracy"}[y],
                 xlim=(-0.02 * max(right, 0.02), 1.04 * max(right, 0.02)))
@@ -57,7 +60,8 @@ def reject_curves(panels: dict, published: dict | None = None, y: str = "accepte
 
 
 def painted(name: str, place: int = 0) -> tuple[str, str]:
-    """Colour and line of an attack by its words: a colour a loss, a line for the way it is run. The worst case is black;
+    """Colour and line of an attack by its words: a colour a loss, a line for the way it is run. The worst case
+    is black;
     place: where an attack of the reader's own stands among those drawn, which decides its colour."""
     loss = next((i for i, known in enumerate(LOSSES) if name.startswith(known)), None)
     way = next((line for words, line in WAYS.items() if name.endswith(words)), "-")
@@ -69,7 +73,8 @@ def rings(axis, points: dict) -> None:
     for name, (error, value) in points.items():
         axis.plot(error, value, marker="o", markersize=10, markerfacecolor="none", markeredgecolor=INK,
                   markeredgewidth=1.4, linestyle="none", zorder=5)
-        axis.annotate(name, (error, value), xytext=(0, -13), textcoords="offset points", ha="center", va="top", fontsize=9)
+        axis.annotate(name, (error, value), xytext=(0, -13), textcoords="offset points", ha="center",
+                      va="top", fontsize=9)
 
 
 def upright(axis, marks: dict[str, float]) -> None:
@@ -83,8 +88,8 @@ def upright(axis, marks: dict[str, float]) -> None:
 def distances(cases: dict, marks: dict | None = None) -> Figure:
     """Share of images that have moved into another class by an L2 distance: a step line each, over all images.
 
-    cases: label -> (distance, success) image by image; a line ends below 1 where some images never got there.
-    marks: label -> published mean distance (at most two), drawn upright.
+    cases: label -> (distance, success) image by image; a line ends below 1 where some images never got there. NEAREST
+    among them is black. The legend says how many. marks: label -> published mean distance (at most two), drawn upright.
     """
     if not cases:
         return blank("no rows yet for distortion")
@@ -95,18 +100,22 @@ def distances(cases: dict, marks: dict | None = None) -> Figure:
         reached = np.sort(l2[ok])
         share = np.arange(1, len(reached) + 1) / len(l2)
         axis.step([0, *reached, far], [0, *share, share[-1] if len(share) else 0], where="post", label=name,
-                  color=SHADES[i % len(SHADES)], linestyle=STYLES[i % len(STYLES)])
+                  color=INK if name == NEAREST else SHADES[i % len(SHADES)], zorder=4 if name == NEAREST else 3,
+                  linestyle="-" if name == NEAREST else STYLES[i % len(STYLES)],
+                  linewidth=2.6 if name == NEAREST else 1.8)
     upright(axis, marks or {})
+    counts = sorted({len(l2) for l2, _ in cases.values()})
     axis.set(xlabel="L2 distance, pixels in [0, 1]", ylabel="images moved", xlim=(0, far), ylim=(0, 1))
     axis.yaxis.set_major_formatter(PercentFormatter(1))
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9.5)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9.5, title=f"images: {' or '.join(map(str, counts))}",
+                  title_fontsize=9.5)
     return figure
 
 
 @styled
 def logit_histograms(cases: dict, xlabel: str = "winning logit", attacked_are: str = "attacked, misread") -> Figure:
-    """Histograms of logits, a panel a system: natural images (filled) and attacked ones (outlined), which the legend calls
-    `attacked_are`.
+    """Histograms of logits, a panel a system: natural images (filled) and attacked ones (outlined), which the legend
+    calls `attacked_are`.
 
     cases: system -> (natural, attacked). The dotted line is the 5 % quantile of the natural ones.
     """
@@ -116,9 +125,10 @@ def logit_histograms(cases: dict, xlabel: str = "winning logit", attacked_are: s
     for axis, (name, (natural, attacked)) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases.items()):
         both = np.concatenate([natural, attacked])
         bins = np.linspace(both.min(), both.max() + 1e-6, 31)
-        axis.hist(natural, bins, weights=np.full(len(natural), 1 / len(natural)), color=FAINT, alpha=0.55, label="natural")
-        axis.hist(attacked, bins, weights=np.full(len(attacked), 1 / max(1, len(attacked))), histtype="step", linewidth=2,
-                  color=look(name)["color"], label=attacked_are)
+        axis.hist(natural, bins, weights=np.full(len(natural), 1 / len(natural)), color=FAINT, alpha=0.55,
+                  label="natural")
+        axis.hist(attacked, bins, weights=np.full(len(attacked), 1 / max(1, len(attacked))),
+                  histtype="step", linewidth=2, color=look(name)["color"], label=attacked_are)
         axis.axvline(np.quantile(natural, 0.05), color=INK, linestyle=(0, (1, 2)), linewidth=1.2)
         axis.set(title=name, xlabel=xlabel)
         axis.yaxis.set_major_formatter(PercentFormatter(1))
@@ -128,7 +138,8 @@ def logit_histograms(cases: dict, xlabel: str = "winning logit", attacked_are: s
 
 @styled
 def auc_by_class(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
-    """AUC of each detector with its 95 % interval, and the printed number as a ring: a panel for each system (`variant`).
+    """AUC of each detector with its 95 % interval, and the printed number as a ring: a panel for each system
+    (`variant`).
 
     rows, published: columns variant, class, value; rows also low and high.
     """

@@ -14,8 +14,8 @@ OTHERS = (("#7d1d3f", "v", "-."), (FAINT, "P", ":"))
 
 @styled
 def speedups(rows: pd.DataFrame, label: str, reference: str) -> Figure:
-    """How many times as fast as the reference, on a log scale: a line for each value of the column `subject`, a mark for
-    each variant, with a bar from the first to the last quartile."""
+    """How many times as fast as the reference, on a log scale: a line for each value of the column `subject`, a mark
+    for each variant, with a bar from the first to the last quartile."""
     rows = rows[(rows.metric == "speedup") & (rows.variant != reference)]
     if rows.empty:
         return blank("no rows yet for speed")
@@ -67,7 +67,8 @@ def _paints(variants) -> list[dict]:
     """Keywords for `plot`, one for each variant in order of appearance."""
     spare, found = iter(OTHERS * 5), []
     for name in dict.fromkeys(variants):
-        color, marker, line = next((look for start, look in LOOKS.items() if name.startswith(start)), None) or next(spare)
+        color, marker, line = (next((look for start, look in LOOKS.items() if name.startswith(start)), None)
+                               or next(spare))
         found.append({"color": color, "marker": marker, "linestyle": line, "markersize": 7, "markeredgecolor": GROUND,
                       "markeredgewidth": 0.7})
     return found

@@ -1,9 +1,9 @@
 """Is a classifier's noise its defence? The same attack with gradients averaged over ever more draws, and without noise.
 
-A Bayes-rule classifier by importance sampling draws its samples of z anew at each call. An attack that climbs the mean of
-too few draws climbs noise, and what then survives is no robustness. So the first start of the strong protocol is made at
-one radius with 1, 4, 16 and 64 draws a gradient, judged by fresh draws; and once on each image's draws held fixed, judged
-by these same draws and by fresh ones.
+A Bayes-rule classifier by importance sampling draws its samples of z anew at each call. An attack that climbs the mean
+of too few draws climbs noise, and what then survives is no robustness. So the first start of the strong protocol is
+made at one radius with 1, 4, 16 and 64 draws a gradient, judged by fresh draws; and once on each image's draws held
+fixed, judged by these same draws and by fresh ones.
 Command: python -m lib.runs.averaging --profile laptop
 """
 
@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import metrics
+from lib import metrics, tables
 from lib.attacks import Linf, strong
 from lib.profiles import Profile
 from lib.profiles import profile as profile_of
-from lib.results import RESULTS, Record, read_record
+from lib.results import RESULTS, read_record
 from lib.runs import outcomes, units
 from lib.runs.referee import FIXED
 from lib.runs.victims import Victim, blocks, first_images, unit_starts
@@ -44,7 +44,7 @@ def compute(model: str, way: int | str, first: int, last: int, profile: str, see
         corner = unit_starts(clean, index, "strong/start", seed, 0).sign()
         found.append(strong(victim.logits_fn_of(purpose, index, dtype=sizes.dtype, fixed=fixed), clean, label,
                             [Linf(FIXED[model])], starts=corner[None], steps=steps, draws=1 if fixed else way,
-                            verdict_draws=1 if fixed else sizes.draws, check=max(1, steps // 4)))
+                            verdict_draws=1 if fixed else sizes.draws))
         if fixed:
             with torch.no_grad():
                 held.append((victim.logits_fn(purpose, index, fixed=True)(found[-1][0]).argmax(1) == label).cpu())
@@ -70,31 +70,62 @@ def averaging(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
 
 
 def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFrame:
-    """A line a model and way of attack: accuracy on fresh draws with low and high, n; "fixed noise": that on the draws
-    attacked; and how much less than one draw leaves (lost, lost low, lost high), paired over the images of both."""
-    folder, groups = Path(results or RESULTS) / profile / "averaging", {}
-    found = outcomes.pooled([read_record(path) for path in sorted(folder.glob(f"*_seed{seed}_*.npz"))])
-    for group in found:
-        groups[group.settings["model"], group.settings["variant"]] = group
+    """A line a model and way of attack, of what is stored: columns model, eps, draws (as text; or NO_NOISE), value
+    (accuracy on fresh draws), low, high, n; held: of NO_NOISE the accuracy on the draws attacked; lost, lost_low,
+    lost_high: how much less is left than after gradients of one draw, paired over the shared images."""
+    folder = Path(results or RESULTS) / profile / "averaging"
+    groups = {(group.settings["model"], group.settings["variant"]): group
+              for group in outcomes.pooled([read_record(path) for path in sorted(folder.glob(f"*_seed{seed}_*.npz"))])}
+    order = [*map(str, profile_of(profile).averaged), NO_NOISE]
     lines = []
-    for (model, way), group in sorted(groups.items(), key=lambda item: (item[0][0], item[0][1] == NO_NOISE, len(item[0][1]), item[0][1])):
-        right, one = _right(group), groups.get((model, "1"))
-        line = {"model": model, "eps": group.settings["cells"][0]["eps"], "draws": way, "accuracy": right.mean(), "n": len(right)}
-        line["low"], line["high"] = metrics.wilson(right.mean(), len(right))
+    for model, way in sorted(groups, key=lambda key: (key[0], order.index(key[1]))):
+        group, one = groups[model, way], groups.get((model, order[0]))
+        right = metrics.correct(group["predictions"][0], group["label"])
+        low, high = metrics.wilson(right.mean(), len(right))
+        line = {"model": model, "eps": group.settings["cells"][0]["eps"], "draws": way,
+                "value": right.mean(), "low": low, "high": high, "n": len(right)}
         if way == NO_NOISE:
-            line["fixed noise"] = float(group["fixed_right"].mean())
-        if one is not None and way != "1":
+            line["held"] = float(group["fixed_right"].mean())
+        if one is not None and way != order[0]:
             shared = np.intersect1d(one["index"], group["index"])
-            line["lost"], line["lost low"], line["lost high"] = metrics.paired_difference(
-                *(_right(each)[np.isin(each["index"], shared)] for each in (one, group)))
+            pair = [metrics.correct(g["predictions"][0], g["label"])[np.isin(g["index"], shared)] for g in (one, group)]
+            line |= dict(zip(("lost", "lost_low", "lost_high"), metrics.paired_difference(*pair)))
         lines.append(line)
-    return pd.DataFrame(lines, columns=["model", "eps", "draws", "accuracy", "low", "high", "n", "fixed noise", "lost",
-                                        "lost low", "lost high"])
+    return pd.DataFrame(lines,
+                        columns=["model", "eps", "draws", "value", "low", "high", "n", "held", "lost", "lost_low",
+                                 "lost_high"])
 
 
-def _right(group: Record | outcomes.Pooled) -> np.ndarray:
-    """Share of fresh draws that read each image correctly, (image)."""
-    return metrics.correct(group["predictions"][0], group["label"])
+def shown(found: pd.DataFrame) -> pd.DataFrame:
+    """`compared` as text: accuracy on fresh draws, on the draws attacked, and points lost against one draw. May
+    be empty."""
+    lines = {(f"{line.model}, eps {line.eps:g}", line.draws): {
+        "on fresh draws": tables.cell(line), "on the draws attacked": tables.percent(line.held), "n": line.n,
+        "lost against 1 draw": tables.interval(line.lost, line.lost_low, line.lost_high, tables.points)}
+        for line in found.itertuples()}
+    return pd.DataFrame(lines).T.rename_axis(["", "draws a gradient"]) if lines else pd.DataFrame()
+
+
+def in_words(found: pd.DataFrame) -> str:
+    """What `compared` says of each model: whether images made on fixed draws deceive fresh ones, and what averaging
+    over more draws than one is worth."""
+    said = []
+    for model, lines in found.groupby("model"):
+        averaged, fixed = lines[lines.draws != NO_NOISE], lines[lines.draws == NO_NOISE]
+        if len(fixed):
+            line = fixed.iloc[0]
+            said.append(f"Of {line.n} images made on {model}'s fixed draws these draws read "
+                        f"{tables.percent(line.held)} right, and fresh draws {tables.cell(line)}.")
+        more = averaged[averaged.lost.notna()]
+        if len(more):
+            each = [f"{line.draws} draws {tables.interval(line.lost, line.lost_low, line.lost_high, tables.points)}, "
+                    f"n {line.n}" for line in more.itertuples()]
+            sure = more.draws[more.lost_low > 0].tolist()
+            said.append(f"What gradients averaged over more draws than one take off {model}'s accuracy: "
+                        f"{'; '.join(each)}; surely more than nothing: {tables.listed(sure, 'none of them')}.")
+        elif len(averaged):
+            said.append(f"Of {model} there are no records of other numbers of draws yet.")
+    return " ".join(said) or "There are no records of other numbers of draws yet."
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ def compute(model: str, seed: int, first: int, last: int, profile: str, results:
         found.append(torch.stack([
             carlini_wagner(victim.logits_fn(f"cw/{c:g}", images[part], dtype=victim.profile.dtype), clean, label, c=c,
                            steps=steps, lr=LEARNING_RATE).cpu() for c in victim.profile.constants]))
-    arrays = outcomes.judged(victim, torch.cat(found, dim=1), x, y, images, "judge/cw", thumbs=THUMBS if first == 0 else 0)
+    arrays = outcomes.judged(victim, torch.cat(found, dim=1), x, y, images, "judge/cw",
+                             thumbs=THUMBS if first == 0 else 0)
     cells = [{"attack": "cw", "norm": "l2", "variant": f"c={c:g}", "steps": steps, "step_size": LEARNING_RATE,
               "loss": "margin", "restarts": 1, "draws": 1} for c in victim.profile.constants]
     return arrays, {"experiment": "carlini", "dataset": dataset.name, "model": model, "attack": "cw", "seed": seed,
@@ -36,8 +37,8 @@ def compute(model: str, seed: int, first: int, last: int, profile: str, results:
 
 def carlini(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
             fresh: bool = False, only: str | None = None):
-    """Rows of CW, a set for each c: accuracy on fresh draws and by their majority; l2 and detection rates over the images
-    that the majority misreads (`outcomes.succeeded`), which is stricter than the single draw of the paper."""
+    """Rows of CW, a set for each c: accuracy on fresh draws and by their majority; l2 and detection rates over the
+    images that the majority misreads (`outcomes.succeeded`), which is stricter than the single draw of the paper."""
     todo = [units.Unit(f"{model}_cw_seed{seed}_{first:05d}-{last:05d}",
                        lambda device, job=(model, seed, first, last): compute(*job, profile, results, device))
             for model in MODELS for first, last in blocks(profile_of(profile), "cw", model)]

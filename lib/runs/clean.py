@@ -35,7 +35,8 @@ def on_train(victim: Victim, profile: str) -> dict[str, np.ndarray]:
 
 
 def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
-    """The record of one model: a prediction of every test and training image, repeated draws on the first test images."""
+    """The record of one model: a prediction of every test and training image, repeated draws on the first
+    test images."""
     victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, 0, victim.profile.test_images)
     arrays = on_test(victim, images, x, y, victim.profile.judged_images) | on_train(victim, profile)

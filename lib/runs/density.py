@@ -6,6 +6,7 @@ paper has pictures. Command: python -m lib.runs.density --profile laptop
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -138,11 +139,13 @@ def train(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
           yardstick: Yardstick, until: int | None = None) -> dict[str, np.ndarray]:
     """Train, and keep a picture and its numbers at each of `stops`, (stop, ...) each.
 
-    Resumes where an earlier call was cut off: state and pictures lie in `folder` until the last is taken. until: take
-    only the stops up to this update.
+    Resumes where an earlier call was cut off: state and pictures lie in `folder` until the unit has its record. until:
+    take only the stops up to this update.
     """
     sizes, points = sizes_of(profile, name, setting), yardstick.points
     state = folder / f"{unit_name(name, setting, kind, seed)}.state"
+    if not state.exists():
+        clear(state)    # pictures without it: of a clearing cut short, or of another training
     taught, data = start(sizes, points.shape.dimension, kind, seed, device), Pixels.of(points)
     found, history, chosen = [], np.zeros(0), [stop for stop in stops(sizes, kind) if until is None or stop <= until]
     for stop in chosen:
@@ -154,11 +157,16 @@ def train(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
             write_record(kept, found[-1], {}) if stop != chosen[-1] else None
         else:
             found.append(read_record(kept).arrays)
-    for file in (state, *(state.with_suffix(f".{stop}.partial") for stop in chosen)):
-        file.unlink(missing_ok=True)
     every = max(1, len(history) // 200)
     curve = -history[:len(history) // every * every].reshape(-1, every).mean(1)
     return {key: np.stack([one[key] for one in found]) for key in found[0]} | {"loss": curve.astype(np.float32)}
+
+
+def clear(state: Path) -> None:
+    """Remove a state and then its pictures: in the other order, cut short, some would be taken too late."""
+    state.unlink(missing_ok=True)
+    for kept in state.parent.glob(f"{state.stem}.*.partial"):
+        kept.unlink(missing_ok=True)
 
 
 def picture(net: MLP, yardstick: Yardstick, side: int) -> dict[str, np.ndarray]:
@@ -188,7 +196,8 @@ def _unit(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
                         "ordinary": sizes.ordinary, "iterations": sizes.iterations, "rate": sizes.rate,
                         "width": sizes.width, "layers": sizes.layers, "positives": sizes.positives,
                         "negatives": sizes.negatives, "n": len(exact), "data": "drawn from the density"}
-    return units.Unit(unit_name(name, setting, kind, seed), compute)
+    name_of_unit = unit_name(name, setting, kind, seed)
+    return units.Unit(name_of_unit, compute, done=partial(clear, folder / f"{name_of_unit}.state"))
 
 
 def summarise(records: list[Record]) -> list[dict]:

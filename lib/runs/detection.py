@@ -51,8 +51,10 @@ ATTACKS = {
     "combined (11), as coded": Attack(lambda n, y: combined(n["f"], n["heads"], y, True), "GAT-integrated"),
     "switching (12)": Attack(lambda n, y: switching(n["f"], n["heads"], y), "GAT-integrated"),
     "Madry (8)": Attack(lambda n, y: margin(n["madry"], y), "Madry"),
-    "detectors (9), steps of 0.1": Attack(lambda n, y: best_wrong_detector(n["heads"], y), "GAT-generative", step_size=0.1),
-    "switching (12), steps of 0.1": Attack(lambda n, y: switching(n["f"], n["heads"], y), "GAT-integrated", step_size=0.1),
+    "detectors (9), steps of 0.1": Attack(lambda n, y: best_wrong_detector(n["heads"], y), "GAT-generative",
+                                          step_size=0.1),
+    "switching (12), steps of 0.1": Attack(lambda n, y: switching(n["f"], n["heads"], y), "GAT-integrated",
+                                           step_size=0.1),
     "aligned, integrated": Attack(lambda n, t: aligned(margin(n["f"], t), n["heads"], t), "GAT-integrated", "every"),
     "aligned, generative": Attack(lambda n, t: aligned(detector_margin(n["heads"], t), n["heads"], t),
                                   "GAT-generative", "every"),
@@ -61,7 +63,8 @@ ATTACKS = {
     "random class, Madry": Attack(lambda n, t: lambda x: n["madry"].picked(x, t), "Madry", "random"),
 }
 HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also at a larger radius, there with best iterates too
-RIVALS = ("detectors, cross-entropy", "detectors, margin", "combined (11)")     # of the first two, by their best iterates too
+# of the first two, by their best iterates too
+RIVALS = ("detectors, cross-entropy", "detectors, margin", "combined (11)")
 
 
 def decide(nets: Nets, system: str, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +78,8 @@ def decide(nets: Nets, system: str, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def attack_batch(nets: Nets, name: str, x: Tensor, y: Tensor, target: Tensor, eps: float, steps: int, best: bool,
                  classes: int) -> Tensor:
-    """Attacked images: the last iterate, or the misread one that the attacked system accepts most readily (by these `nets`).
+    """Attacked images: the last iterate, or the misread one that the attacked system accepts most readily (by
+    these `nets`).
 
     target: the class that an attack towards a random one goes for, (batch). Of an attack towards every class the result
     is the misread one with the highest score, x if none is.
@@ -144,7 +148,8 @@ def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
     farther = [(name, False, sizes["single"]) for name in of["random"]]
     if profile != "smoke":
         farther += [(name, best, sizes["single"]) for name in HARDEST for best in (False, True)]
-        farther += [("detectors, margin", False, sizes["single"]), *((name, False, sizes["aligned"]) for name in of["every"])]
+        farther += [("detectors, margin", False, sizes["single"]),
+                    *((name, False, sizes["aligned"]) for name in of["every"])]
     wanted += [(name, round(eps + 0.1, 3), best, n) for name, best, n in farther]
     natural = 100 if profile == "smoke" else 10_000
     return [("clean", 0.0, False, natural), ("validation", 0.0, False, natural), *wanted]

@@ -90,7 +90,8 @@ def margins(groups: list[Pooled]) -> dict[str, np.ndarray]:
 
 
 def shared_draws(groups: dict[str, Pooled], eps: float) -> tuple[list[int], dict[str, np.ndarray]]:
-    """The images that all groups have, ascending, and for each group which draws read them right at one eps, (image, draw)."""
+    """The images that all groups have, ascending, and for each group which draws read them right at one eps,
+    (image, draw)."""
     common, found = sorted(set.intersection(*(set(g["index"].tolist()) for g in groups.values()))), {}
     for name, group in groups.items():
         order = np.flatnonzero(np.isin(group["index"], common))
@@ -145,8 +146,8 @@ def by_training(own: list[Pooled], shortened: list[Pooled]) -> pd.DataFrame:
             for cell in short.settings["cells"]:
                 same = same_images({"as trained here": mine, "shortened": short}, cell["eps"])
                 lost = same.loc["shortened"]
-                lines[short.settings["attack"], short.settings["model"], f"{cell['eps']:g}"] = same.accuracy.to_dict() | {
-                    "drop": lost.gain, "low": lost.low, "high": lost.high, "n": lost.n}
+                lines[short.settings["attack"], short.settings["model"], f"{cell['eps']:g}"] = (
+                    same.accuracy.to_dict() | {"drop": lost.gain, "low": lost.low, "high": lost.high, "n": lost.n})
     return pd.DataFrame(lines).T.rename_axis(["attack", "model", "eps"]) if lines else pd.DataFrame()
 
 
@@ -161,10 +162,11 @@ def fault_in_words(same: pd.DataFrame, certain: dict[str, np.ndarray], zero: pd.
     by_steps = max(0.0, line["pgd"] - line["mim"])
     says = ("a vanished gradient explains little of what PGD falls short of" if not zero.value.any()
             and (beyond < 0.05 or by_steps > line["drop"] / 2) else "a vanished gradient may explain a part of it")
-    return (f"The model that loses most from published PGD to the strongest attack, {model} ({tables.points(line['drop'])} at eps "
-            f"{line.name[1]}, {line.n:.0f} images, next section), has {tables.percent(beyond)} of its margins above {lost:g} "
-            f"nats and a median of {np.median(certain[model]):.1f}; and MIM, with the same loss in the same number format, takes "
-            f"{tables.points(by_steps)} of these by more steps and momentum. On these models {says}.")
+    return (f"The model that loses most from published PGD to the strongest attack, {model} "
+            f"({tables.points(line['drop'])} at eps {line.name[1]}, {line.n:.0f} images, next section), has "
+            f"{tables.percent(beyond)} of its margins above {lost:g} nats and a median of "
+            f"{np.median(certain[model]):.1f}; and MIM, with the same loss in the same number format, takes "
+            f"{tables.points(by_steps)} off that by more steps and momentum. For this model {says}.")
 
 
 def trainings_in_words(profile: str) -> str:
@@ -173,7 +175,8 @@ def trainings_in_words(profile: str) -> str:
     for model in MODELS:
         lengths.setdefault(profile_of(profile).training_for(model).updates, []).append(model)
     whole = PUBLISHED_TRAINING.updates
-    found = [f"{f'all of the published {whole:,} updates' if updates == whole else f'{updates:,}'} into {tables.listed(models)}"
+    found = [f"{f'all of the published {whole:,} updates' if updates == whole else f'{updates:,}'} into "
+             f"{tables.listed(models)}"
              for updates, models in sorted(lengths.items(), reverse=True)]
     return tables.listed(found)
 
@@ -193,7 +196,8 @@ def by_training_in_words(profile: str, seed: int, eps: str = "0.3") -> str:
     if not found:
         return "no shortened training has been attacked yet"
     n = int(table.n.min())
-    return f"after a tenth of the training, under published PGD at eps {eps}, {' and '.join(found)} of the first {n} images survive"
+    return (f"after a tenth of the training, under published PGD at eps {eps}, {' and '.join(found)} of the first {n} "
+            "images survive")
 
 
 def verdict_rules(group: Pooled) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lib.attacks import best_wrong_detector, smallest_change
 from lib.detectors.one_vs_rest import Reject
@@ -67,19 +68,23 @@ def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: 
     (heads, accept), dataset = fitted(system, device), dataset_of(profile)
     fast = InBfloat16(heads)
     index = list(range(n))
-    x, y = dataset.test.images(index).to(device), dataset.test.labels(index).to(device)
+    x, y = dataset.test.images(index), dataset.test.labels(index)
     target = other_classes("distortion", y, index, seed, len(dataset.classes))
-    score = best_wrong_detector(fast, y) if protocol.aim == "untargeted" else lambda z: fast.picked(z, target)
 
-    def success(z):
-        top, predicted = heads(z).max(1)
-        return (predicted != y) & (top > accept)
-
-    found, ok = smallest_change(score, success, x, rounds=protocol.rounds, steps=protocol.steps,
+    def nearest(x: Tensor, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        def success(z):
+            top, predicted = heads(z).max(1)
+            return (predicted != y) & (top > accept)
+        score = best_wrong_detector(fast, y) if protocol.aim == "untargeted" else lambda z: fast.picked(z, target)
+        found = smallest_change(score, success, x, rounds=protocol.rounds, steps=protocol.steps,
                                 step_size=protocol.step_size, best_iterate=protocol.best)
-    arrays = {"index": np.array(index, np.int32), "label": y.cpu().numpy().astype(np.int8), "success": ok.cpu().numpy(),
-              "l2": (found - x).flatten(1).norm(dim=1).cpu().numpy(), "heads": read(heads, found, device),
-              "target": target.cpu().numpy().astype(np.int8), "thumbs": (found[:4] * 255).round().byte().cpu().numpy()}
+        return tuple(each.cpu() for each in found)
+
+    batches = zip(*(part.split(systems.BATCH[device.type]) for part in (x, y, target)))
+    found, ok = map(torch.cat, zip(*(nearest(*(each.to(device) for each in batch)) for batch in batches)))
+    arrays = {"index": np.array(index, np.int32), "label": y.numpy().astype(np.int8), "success": ok.numpy(),
+              "l2": (found - x).flatten(1).norm(dim=1).numpy(), "heads": read(heads, found, device),
+              "target": target.numpy().astype(np.int8), "thumbs": (found[:4] * 255).round().byte().numpy()}
     return arrays, {"experiment": "distortion", "dataset": dataset.name, "model": "GAT-generative", "variant": system,
                     "attack": "adam-bisection", "norm": "l2", "steps": protocol.steps, "step_size": protocol.step_size,
                     "loss": protocol.aim, "threshold": accept, "seed": seed, "attack_seed": seed, "profile": profile,
@@ -103,9 +108,9 @@ def summarise(records: list[Record]) -> list[dict]:
         if len(found) > 1:
             shared = min(len(record["l2"]) for record in found)
             far = np.min([np.where(r["success"], r["l2"], np.inf)[:shared] for r in found], axis=0)
-            same = {name: found[0].settings[name] for name in COLUMNS if name in found[0].settings
+            alike = {name: found[0].settings[name] for name in COLUMNS if name in found[0].settings
                     and all(record.settings.get(name) == found[0].settings[name] for record in found)}
-            rows += _rows(same | {"loss": NEAREST, "protocol": "strong"}, np.isfinite(far), far)
+            rows += _rows(alike | {"loss": NEAREST, "protocol": "strong"}, np.isfinite(far), far)
     return rows
 
 

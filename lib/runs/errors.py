@@ -1,4 +1,5 @@
-"""Which clean images are misread, and which are flagged: by parts of the test set, and on training images beside test ones.
+"""Which clean images are misread, and which are flagged: by parts of the test set, and on training images beside
+test ones.
 
 The test images of MNIST do not come in random order: its halves are of different writers, and not equally hard.
 Nothing is predicted here; every function takes clean records (`lib.runs.differences.stored`) and returns a frame.
@@ -37,26 +38,29 @@ def misread(groups: list[Pooled]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def halves_in_words(parts: pd.DataFrame) -> str:
-    """How many models misread more of the first half of the test set than of the second, and what that means for attacks."""
+    """How many models misread more of the first half of the test set than of the second, and what that means
+    for attacks."""
     both = parts[parts.part.isin(HALVES)].pivot(index="model", columns="part", values=["value", "low", "high"]).dropna()
     if both.empty:
         return "No record holds both halves yet."
     one, two = HALVES
     more, sure = both["value", one] > both["value", two], both["low", one] > both["high", two]
-    return (f"The first half is misread more often than the second by {more.sum()} of {len(both)}, beyond the intervals by "
-            f"{sure.sum()}." + " Attacked images are the first ones, and so from the harder half." * bool(more.mean() > 0.5))
+    return (f"The first half is misread more often than the second by {more.sum()} of {len(both)} "
+            f"({tables.listed(list(both.index))}), beyond the intervals by {sure.sum()}."
+            + " Attacked images are the first ones, and so from the harder half." * bool(more.mean() > 0.5))
 
 
 def train_and_test(groups: list[Pooled]) -> pd.DataFrame:
-    """Misread training and test images of each model, one draw each: index model; columns train, test, and of both their
-    "low ...", "high ..." and "n ..."."""
+    """Misread training and test images of each model, one draw each: index model; columns train, test, and of both
+    their "low ...", "high ..." and "n ..."."""
     lines = {}
     for g in groups:
         if "train_log_joint" in g.arrays:
             parts = {part: _share(g[f"{part}_log_joint"].argmax(1) != g[f"{part}_label"]) for part in ("train", "test")}
             lines[g.settings["model"]] = {name if key == "value" else f"{key} {name}": line[key]
                                           for name, line in parts.items() for key in ("value", "low", "high", "n")}
-    names = [name if key == "value" else f"{key} {name}" for name in ("train", "test") for key in ("value", "low", "high", "n")]
+    names = [name if key == "value" else f"{key} {name}" for name in ("train", "test")
+             for key in ("value", "low", "high", "n")]
     return pd.DataFrame(lines, index=names).T
 
 
@@ -65,8 +69,10 @@ def unfitted(both: pd.DataFrame, most: float = 0.02) -> list[str]:
     return list(both.index[both["low train"] > most])
 
 
-def flagged_by_half(groups: list[Pooled], detectors: Callable[[str], dict], rule: str = "quantile") -> tuple[float, float]:
-    """False-positive rates on the two halves of the test set, the mean over models and detectors; NaN where no record has both.
+def flagged_by_half(groups: list[Pooled], detectors: Callable[[str], dict],
+                    rule: str = "quantile") -> tuple[float, float]:
+    """False-positive rates on the two halves of the test set, the mean over models and detectors; NaN where no record
+    has both.
 
     detectors: model -> what `outcomes.fitted` returns.
     """
@@ -87,10 +93,10 @@ def flagged_by_half(groups: list[Pooled], detectors: Callable[[str], dict], rule
 def flagged_in_words(first: float, second: float) -> str:
     """What `flagged_by_half` says of false alarms on test images that exceed those on training images."""
     if np.isnan(first):
-        return ("No record holds both halves of the test set yet; it begins with the half that is harder for a plain network, and "
-                "part of the excess over 5 % may be this")
-    found = (f"On the first 5,000 test images it flags {tables.percent(first)}, on the other 5,000 {tables.percent(second)}, the mean "
-             "over models and detectors")
+        return ("No record holds both halves of the test set yet; it begins with the half that is harder for a plain "
+                "network, and part of the excess over 5 % may be this")
+    found = (f"On the first 5,000 test images it flags {tables.percent(first)}, on the other 5,000 "
+             f"{tables.percent(second)}, the mean over models and detectors")
     return found + (": the test set begins with its harder half, and part of the excess is this" if first > second else
                     ": the order of the test set is not the cause")
 

@@ -36,17 +36,18 @@ def experiment(name: str) -> Callable[..., pd.DataFrame]:
 
 
 def plan(profile: str, seed: int = 0, results: Path | None = None) -> pd.DataFrame:
-    """All units of all experiments in an order that can be worked off, at the sizes of the profile; nothing is computed.
+    """All units of all experiments in an order that can be worked off, at the sizes of the profile; nothing is
+    computed.
 
-    Columns: experiment, unit, images, profile, seed, record (path), stored (bool), after (tuple of records). Raises ValueError
-    for an unknown profile.
+    Columns: experiment, unit, images, profile, seed, record (path), stored (bool), after (tuple of records). Raises
+    ValueError for an unknown profile.
     """
     lines, of_model = [], {}
     for name, before in AFTER.items():
         for unit in experiment(name)(profile, seed, results=results, only=LISTED).itertuples():
             model = unit.unit.split("_")[0]
             waits = tuple(record for other in before for record in of_model.get((other, model), ()))
-            lines.append({"experiment": name, "unit": unit.unit, "images": unit.images, "profile": profile, "seed": seed, "record": unit.record,
-                          "stored": unit.stored, "after": waits})
+            lines.append({"experiment": name, "unit": unit.unit, "images": unit.images, "profile": profile,
+                          "seed": seed, "record": unit.record, "stored": unit.stored, "after": waits})
             of_model.setdefault((name, model), []).append(unit.record)
     return pd.DataFrame(lines)

@@ -38,8 +38,9 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One image (by its place in the test set) under one attack. clean, attacked: (H, W) uint8. log_joint: nats of each class in one prediction with
-    fresh noise, `seen` its best class, which the detectors judge. draws: the classes seen in further fresh draws.
+    """One image (by its place in the test set) under one attack. clean, attacked: (H, W) uint8. log_joint: nats of each
+    class in one prediction with fresh noise, `seen` its best class, which the detectors judge. draws: the classes seen
+    in further fresh draws.
     readings: by detector; without the ones that have no meaning for the model.
     """
 
@@ -119,7 +120,8 @@ def stored(models: Sequence[str], attacks: Sequence[str], profile: str, seed: in
                 for i, image in enumerate(images):
                     scores = record["log_joint"][at, i]
                     found[model, attack, image, cell["eps"]] = Case(
-                        model, attack, cell["eps"], image, int(record["label"][i]), clean[i], record["thumbs"][at, i, 0], scores,
+                        model, attack, cell["eps"], image, int(record["label"][i]), clean[i],
+                        record["thumbs"][at, i, 0], scores,
                         record["predictions"][at, i], readings(model, profile, seed, scores, rule, results))
     return found
 

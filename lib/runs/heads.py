@@ -18,7 +18,7 @@ from lib.models import ConvNet, Heads, Noise, stream
 from lib.models.decoder import working_dtype
 from lib.profiles import DETECTORS, Inner
 from lib.profiles import profile as profile_of
-from lib.results import COLUMNS, Record
+from lib.results import COLUMNS, RESULTS, Record
 from lib.runs import units
 from lib.runs.training import checkpoint, dataset_of
 from lib.train import fit, initial_weights, load_weights, rounded, save_weights
@@ -127,8 +127,9 @@ def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, resul
     Raises ValueError, naming the files, if the training went past a candidate that was not kept.
     """
     settings, inner, dataset = DETECTORS[profile], DETECTORS[profile].inner(system), dataset_of(profile)
-    name = f"{system}-classes{'-'.join(map(str, classes))}"
-    state = checkpoint("GAT", profile, seed, name, results).with_suffix(".state")
+    state = state_of(system, classes, profile, seed, results)
+    if not state.exists():
+        clear(state)    # candidates without it: of a clearing cut short, or of another training
     heads = fresh(classes, seed, dataset.shape).to(device)
     taught, total = AgainstNegatives(heads, classes, inner, settings.negatives), settings.training.updates
     stops = np.unique(np.linspace(total / 2, total, settings.candidates).round().astype(int)).tolist()
@@ -138,17 +139,38 @@ def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, resul
         kept = state.with_suffix(f".{stop}.partial")
         if not kept.exists():
             if stop < total and not np.isnan(history[stop]):
-                raise ValueError(f"{state} is past update {stop}, whose weights {kept.name} are gone; delete {state.name} "
-                                 f"and {state.stem}.*.partial to train again")
+                raise ValueError(f"{state} is past update {stop}, whose weights {kept.name} are gone; delete "
+                                 f"{state.name} and {state.stem}.*.partial to train again")
             copy = deepcopy(heads)
             rounded(copy)
             save_weights(kept, copy, {"auc": validation_auc(copy, classes, profile, inner)})
     return choose(stops, state, classes, profile, seed, system, results), history
 
 
+def recipe_of(system: str, profile: str) -> dict:
+    """What the weights of a detector say of how they were made, besides their update."""
+    settings, inner = DETECTORS[profile], DETECTORS[profile].inner(system)
+    return {"of_updates": settings.training.updates, "negatives": settings.negatives, "inner_eps": inner.eps,
+            "inner_steps": inner.steps, "inner_step_size": inner.step_size}
+
+
+def state_of(system: str, classes: tuple[int, ...], profile: str, seed: int, results: Path | None) -> Path:
+    """Where a training that was cut off goes on from; its candidates lie beside it as <stem>.<update>.partial."""
+    inner = DETECTORS[profile].inner(system)        # in the name, so that no training goes on under another attack
+    name = f"{system}-{inner.steps}x{inner.step_size:g}-classes{'-'.join(map(str, classes))}"
+    return checkpoint("GAT", profile, seed, name, results).with_suffix(".state")
+
+
+def clear(state: Path) -> None:
+    """Remove a state and then its candidates: in the other order, cut short, the state would be past what is gone."""
+    state.unlink(missing_ok=True)
+    for candidate in state.parent.glob(f"{state.stem}.*.partial"):
+        candidate.unlink(missing_ok=True)
+
+
 def choose(stops: list[int], state: Path, classes: tuple[int, ...], profile: str, seed: int, system: str,
            results: Path | None) -> dict[str, np.ndarray]:
-    """Write for each detector the candidate of the best validation AUC (the later of equals), and remove the rest."""
+    """Write for each detector the candidate of the best validation AUC (the later of equals)."""
     heads = fresh(classes, seed, dataset_of(profile).shape)
     files = [state.with_suffix(f".{stop}.partial") for stop in stops]
     scores = np.array([load_weights(file, heads, {})["auc"] for file in files])
@@ -157,9 +179,8 @@ def choose(stops: list[int], state: Path, classes: tuple[int, ...], profile: str
         load_weights(files[best[position]], heads, {})
         save_weights(checkpoint("GAT", profile, seed, variant_of(system, k), results), heads.separate(position),
                      {"model": "GAT", "variant": system, "class": k, "seed": seed, "profile": profile,
-                      "updates": stops[best[position]], "validation_auc": float(scores[best[position], position])})
-    for file in (*files, state):
-        file.unlink(missing_ok=True)
+                      "updates": stops[best[position]], "validation_auc": float(scores[best[position], position])}
+                     | recipe_of(system, profile))
     return {"candidate": np.array(stops, np.int32), "validation_auc": scores,
             "chosen": np.array(stops)[best].astype(np.int32)}
 
@@ -191,7 +212,8 @@ def _unit(system: str, classes: tuple[int, ...], profile: str, seed: int, result
                         "norm": inner.norm, "eps": inner.eps, "steps": inner.steps, "step_size": inner.step_size,
                         "updates": training.updates, "batch": training.batch, "rate": training.rate,
                         "schedule": training.schedule}
-    return units.Unit(unit_name(system, classes, seed), compute)
+    return units.Unit(unit_name(system, classes, seed), compute,
+                      done=partial(clear, state_of(system, classes, profile, seed, results)))
 
 
 def groups(profile: str, system: str) -> list[tuple[int, ...]]:
@@ -233,11 +255,14 @@ def trained_heads(system: str, profile: str, seed: int, device: torch.device, re
     for k in wanted:
         path = checkpoint("GAT", profile, seed, variant_of(system, k), results)
         if not path.exists():
-            group = next(g for g in groups(profile, system) if k in g)
-            once(path, partial(heads, profile, seed, str(device), results, fresh=True, only=unit_name(system, group, seed)))
+            unit = unit_name(system, next(g for g in groups(profile, system) if k in g), seed)
+            record = Path(results or RESULTS) / profile / "heads" / f"{unit}.npz"
+            gone = record.exists()          # asked before waiting: what another process finishes meanwhile is not lost
+            once(path, partial(heads, profile, seed, str(device), results, fresh=gone, only=unit))
         with torch.device("meta"):                  # shapes alone: no time is lost on initial weights
             nets.append(ConvNet(1, dataset_of(profile).shape))
-        load_weights(path, nets[-1], {"model": "GAT", "variant": system, "class": k, "seed": seed, "profile": profile})
+        load_weights(path, nets[-1], {"model": "GAT", "variant": system, "class": k, "seed": seed, "profile": profile},
+                     recipe_of(system, profile))
     return Heads(nets).to(device).eval().requires_grad_(False)
 
 

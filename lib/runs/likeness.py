@@ -48,8 +48,8 @@ class Yardstick:
         offset (blob): how far from the blob's centre e^z is greatest, within its share's reach.
         """
         if np.shape(logits) != self.truth.shape:
-            raise ValueError(f"logits have shape {np.shape(logits)}; expected {self.truth.shape}, one for each point of "
-                             f"a grid with {self.side} points along an axis")
+            raise ValueError(f"logits have shape {np.shape(logits)}; expected {self.truth.shape}, one for "
+                             f"each point of a grid with {self.side} points along an axis")
         log_p = metrics.gibbs(logits)
         p = np.exp(log_p)
         found = {"tv": metrics.total_variation(self.truth, p), "kl": metrics.divergence(self.truth, log_p),

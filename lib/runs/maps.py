@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
+from lib import tables
 from lib.metrics import gibbs
 from lib.profiles import DENSITIES
-from lib.results import RESULTS, Record, read_record
+from lib.results import RESULTS, Record, read_record, select
 from lib.runs import density as runs
 from lib.runs.likeness import Yardstick
 
@@ -30,6 +31,22 @@ def stored(name: str, profile: str, seed: int = 0, setting: str = "paper", kind:
 def ordinary(record: Record) -> int:
     """Which of a record's pictures is the one after the ordinary updates."""
     return record["update"].tolist().index(record.settings["ordinary"])
+
+
+def time_alone(rows: pd.DataFrame) -> str:
+    """Whether ordinary training of the same length does what the adversarial one does, in a sentence on total
+    variation.
+
+    rows: of one point set and the paper's setting.
+    """
+    long, against = (select(rows, metric="tv", variant="paper", model=model).value
+                     for model in ("ordinary-long", "GAT"))
+    if long.empty:
+        return ("How much of this the adversary did, and how much time alone, is not known: ordinary trainings as long "
+                "have no rows.")
+    share = tables.interval(long.mean(), long.min(), long.max()) if len(long) > 1 else tables.percent(long.iloc[0])
+    verdict = "Time alone does not do it: after" if long.min() > against.max() else "After"
+    return f"{verdict} as many updates without an adversary {share} is in the wrong place."
 
 
 def sigmoid(logits: ndarray) -> ndarray:
@@ -74,7 +91,8 @@ def squares(profile: str, seed: int = 0, results: Path | None = None) -> tuple[d
     for name in PLANE:
         if record := stored(name, profile, seed, results=results):
             logits = record["logits"][-1].astype(float)
-            truths[name] = runs.points_of(profile, name, seed).probabilities(len(logits), runs.MIDDLE).reshape(logits.shape)
+            truths[name] = (runs.points_of(profile, name, seed).probabilities(len(logits), runs.MIDDLE)
+                            .reshape(logits.shape))
             estimates[name] = np.exp(gibbs(logits.ravel())).reshape(logits.shape)
     return truths, estimates
 
@@ -99,9 +117,9 @@ def course(profile: str, seed: int = 0, results: Path | None = None) -> dict[int
 def curves(metric: str, profile: str, seed: int = 0, results: Path | None = None) -> dict[str, list[tuple]]:
     """A metric on the line along the training, by setting: (adversarial updates, value) of each seed that is there."""
     found = {}
-    for name, setting in DENSITIES[profile]:
+    for (name, setting), sizes in DENSITIES[profile].items():
         if name == LINE:
-            taken = [stored(name, profile, s, setting, results=results) for s in range(seed, seed + 3)]
+            taken = [stored(name, profile, s, setting, results=results) for s in range(seed, seed + sizes.seeds)]
             found[setting] = [(record["update"][ordinary(record):] - record.settings["ordinary"],
                                record[metric][ordinary(record):]) for record in taken if record]
     return found

@@ -18,7 +18,7 @@ from lib.train import fit, initial_weights, load_weights, save_weights
 
 TRAINING = Training(updates=1200, batch=100, rate=2e-3, schedule="one-cycle")
 RAMP = 0.3                                   # of the training, over which the radius grows
-INNER = Inner("linf", 0.1, 7, 2.5 * 0.1 / 7)            # trained at 0.3 or 0.4 they hide their gradients, and test no attack
+INNER = Inner("linf", 0.1, 7, 2.5 * 0.1 / 7)    # trained at 0.3 or 0.4 they hide their gradients, and test no attack
 
 
 class OnAttacked(nn.Module):

@@ -26,7 +26,8 @@ def judged(victim, adversarial: Tensor, x: Tensor, y: Tensor, images: Sequence[i
     purpose keys the judging noise, so that it is independent of the attack's; first_cell: the number of the first cell,
     which keys it too.
     """
-    predictions, log_joint = zip(*(victim.judge(x_adv, images, f"{purpose}/{cell}") for cell, x_adv in enumerate(adversarial, first_cell)))
+    predictions, log_joint = zip(*(victim.judge(x_adv, images, f"{purpose}/{cell}")
+                                   for cell, x_adv in enumerate(adversarial, first_cell)))
     delta = (adversarial - x).flatten(2)
     arrays = {"index": np.asarray(images, np.int32), "label": y.numpy().astype(np.int8),
               "predictions": np.stack(predictions), "log_joint": np.stack(log_joint),
@@ -52,8 +53,8 @@ class Pooled:
         records = sorted(records, key=lambda record: int(record["index"][0]))
         settings = dict(records[0].settings)
         if other := [r.path.name for r in records if r.settings["cells"] != settings["cells"]]:
-            raise ValueError(f"records {', '.join(other)} hold other attacks than {records[0].path.name}; delete the older "
-                             "ones, which are then computed anew")
+            raise ValueError(f"records {', '.join(other)} hold other attacks than {records[0].path.name}; "
+                             "delete the older ones, which are then computed anew")
         for name in ("weights", "data", "dtype"):
             same(records, name)
         settings["seconds"] = round(sum(r.settings["seconds"] for r in records), 1)
@@ -63,8 +64,8 @@ class Pooled:
         arrays = {name: np.concatenate([r[name] for r in records], axis=1 if name in per_cell else 0)
                   for name in records[0].arrays if name != "thumbs"}
         if len(np.unique(arrays["index"])) < len(arrays["index"]):
-            raise ValueError(f"records {', '.join(r.path.name for r in records)} hold some image twice; delete the ones "
-                             "that no longer belong to the profile's blocks")
+            raise ValueError(f"records {', '.join(r.path.name for r in records)} hold some image twice; "
+                             "delete the ones that no longer belong to the profile's blocks")
         return cls(settings, arrays)
 
 
@@ -72,7 +73,8 @@ def pooled(records: Sequence[Record]) -> list[Pooled]:
     """Records grouped by model, variant, attack, protocol and seed."""
     groups = defaultdict(list)
     for record in records:
-        groups[tuple(record.settings.get(k, "") for k in ("model", "variant", "attack", "protocol", "seed"))].append(record)
+        groups[tuple(record.settings.get(k, "") for k in ("model", "variant", "attack", "protocol", "seed"))].append(
+            record)
     return [Pooled.of(group) for _, group in sorted(groups.items())]
 
 
@@ -82,7 +84,8 @@ def clean_path(model: str, profile: str, seed: int, results: Path | None = None)
 
 def fitted(model: str, profile: str, seed: int, results: Path | None = None, fpr: float = FPR,
            path: Callable[..., Path] = clean_path) -> dict[tuple[str, str], object]:
-    """The detectors of one model by (name, rule), fitted on its clean training scores; empty where it has no record yet."""
+    """The detectors of one model by (name, rule), fitted on its clean training scores; empty where it has no
+    record yet."""
     found = path(model, profile, seed, results)
     return fit_detectors(found, found.stat().st_mtime_ns, fpr) if found.exists() else {}
 
@@ -93,8 +96,8 @@ def same_weights(group: Pooled, path: Path) -> None:
     attacked = group.settings.get("weights")
     if fitted_on and attacked and fitted_on != attacked:
         raise ValueError(f"detectors are fitted on {path}, made with weights {fitted_on}, and the records of "
-                         f"{group.settings['model']}, {group.settings['attack']}, with {attacked}; delete the older ones, which "
-                         "are then computed anew")
+                         f"{group.settings['model']}, {group.settings['attack']}, with {attacked}; delete the "
+                         "older ones, which are then computed anew")
 
 
 @cache
@@ -108,15 +111,18 @@ def fit_detectors(path: Path, _modified: int, fpr: float) -> dict[tuple[str, str
 
 def summariser(profile: str, results: Path | None = None, path: Callable[..., Path] = clean_path
                ) -> Callable[[list[Record]], list[dict]]:
-    """What turns the records of an attack experiment into rows. path: where the scores are that detectors are fitted on."""
+    """What turns the records of an attack experiment into rows. path: where the scores are that detectors are
+    fitted on."""
     def summarise(records: list[Record]) -> list[dict]:
         rows = []
         for group in pooled(records):
             same_weights(group, path(group.settings["model"], profile, group.settings["seed"], results))
             detectors = fitted(group.settings["model"], profile, group.settings["seed"], results, path=path)
-            key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile", "protocol",
-                                                  "commit", "device", "dtype", "torch", "data", "seconds")}
-            rows += [key | row for row in [*_accuracy(group), *_grid(group), *_detection(group, detectors), *_clean(group, detectors)]]
+            key = {k: group.settings[k]
+                   for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile", "protocol",
+                             "commit", "device", "dtype", "torch", "data", "seconds")}
+            rows += [key | row for row in [*_accuracy(group), *_grid(group), *_detection(group, detectors),
+                                           *_clean(group, detectors)]]
         return rows
     return summarise
 
@@ -124,9 +130,9 @@ def summariser(profile: str, results: Path | None = None, path: Callable[..., Pa
 def succeeded(attack: str, predictions: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which images an attack fooled, (image), and the class that each is read as: what l2 and detection are taken over.
 
-    predictions: (image, draw). As published, one draw decides: the first fresh one. Not for CW, which keeps the smallest
-    perturbation that one draw got wrong, and so ends where single draws decide by luck: there it is the majority, wrong in
-    at least 6 of 10, and the class is the one seen most often.
+    predictions: (image, draw). As published, one draw decides: the first fresh one. Not for CW, which keeps the
+    smallest perturbation that one draw got wrong, and so ends where single draws decide by luck: there it is the
+    majority, wrong in at least 6 of 10, and the class is the one seen most often.
     """
     if attack == "cw":
         votes = (predictions[:, :, None] == np.arange(predictions.max(initial=0) + 1)).sum(1)
@@ -171,7 +177,8 @@ def _grid(group: Pooled):
 
 
 def _detection(group: Pooled, detectors: dict):
-    """Over the successes, with scores from a draw that did not judge them, as published; corrected rates and the faulty KL rate."""
+    """Over the successes, with scores from a draw that did not judge them, as published; corrected rates and the
+    faulty KL rate."""
     for cell, predictions, log_joint in zip(group.settings["cells"], group["predictions"], group["log_joint"]):
         if cell["attack"] == "clean":
             continue
@@ -181,7 +188,8 @@ def _detection(group: Pooled, detectors: dict):
             flags = detector.flags(scores, torch.from_numpy(predicted)).numpy()
             rates = metrics.detection_rates(flags, predicted, success)
             yield cell | {"detector": f"{rule}-micro"} | _share(f"detect_{name}", flags[success])
-            yield cell | {"detector": f"{rule}-macro", "metric": f"detect_{name}", "value": rates["macro"], "n": rates["n"]}
+            yield cell | {"detector": f"{rule}-macro", "metric": f"detect_{name}", "value": rates["macro"],
+                          "n": rates["n"]}
             if name == "kl":
                 yield cell | {"detector": f"{rule}-faulty", "metric": "detect_kl", "n": rates["n"],
                               "value": _faulty(detector, scores, predicted, success)}
@@ -203,7 +211,8 @@ def _faulty(detector, scores: Tensor, predicted: np.ndarray, success: np.ndarray
 
 
 def _clean(group: Pooled, detectors: dict):
-    """On clean images: accuracy of one draw, saturation of the float32 softmax, false-positive rates on train and test."""
+    """On clean images: accuracy of one draw, saturation of the float32 softmax, false-positive rates on train
+    and test."""
     if group.settings["experiment"] != "clean":
         return
     log_joint, label = group["test_log_joint"], group["test_label"].astype(np.int64)

@@ -83,7 +83,8 @@ def ambiguous(models, x: Tensor, y: Tensor, profile: str, seed: int, variant: st
               results: Path | None = None) -> dict:
     """Arguments of `plots.grid`: clean images, then what CW made of them, a row for each model that has pictures.
 
-    x, y: the first test images and labels. The caption is the vote of the fresh draws; frames mark images that it misreads.
+    x, y: the first test images and labels. The caption is the vote of the fresh draws; frames mark images that it
+    misreads.
     """
     found = {name: thumbnails("carlini", name, "cw", profile, seed, results) for name in models}
     found = {name: pictures for name, pictures in found.items() if pictures}
@@ -92,7 +93,8 @@ def ambiguous(models, x: Tensor, y: Tensor, profile: str, seed: int, variant: st
     for name, (cells, pictures, _, seen) in found.items():
         at = [cell["variant"] for cell in cells].index(variant)
         votes = [int(np.bincount(draws).argmax()) for draws in seen[at, :count]]
-        rows[name] = (list(pictures[at, :count]), [str(vote) for vote in votes], [vote != int(c) for vote, c in zip(votes, y)])
+        rows[name] = (list(pictures[at, :count]), [str(vote) for vote in votes],
+                      [vote != int(c) for vote, c in zip(votes, y)])
     images, captions, flagged = ([row[i] for row in rows.values()] for i in range(3))
     return {"images": images, "rows": list(rows), "columns": [str(int(c)) for c in y[:count]], "captions": captions,
             "flagged": flagged}

@@ -1,4 +1,5 @@
-"""Does it matter that attack gradients are taken in bfloat16? The same PGD with float32 gradients, both judged in float32."""
+"""Does it matter that attack gradients are taken in bfloat16? The same PGD with float32 gradients, both judged
+in float32."""
 
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def compute(model: str, eps: float, seed: int, profile: str, results: Path | Non
         found.append(published_attack(victim, "pgd", eps, x[part].to(device), y[part].to(device), images[part],
                                       "float32").cpu())
     arrays = outcomes.judged(victim, torch.cat(found)[None], x, y, images, "judge/pgd", first_cell=position)
-    return arrays, {"experiment": "precision", "dataset": dataset.name, "model": model, "variant": f"float32 gradients, eps {eps:g}",
+    return arrays, {"experiment": "precision", "dataset": dataset.name, "model": model,
+                    "variant": f"float32 gradients, eps {eps:g}",
                     "attack": "pgd", "protocol": "published", "seed": seed, "attack_seed": seed, "profile": profile,
                     "cells": [grid[position]], "dtype": "float32", "data": dataset.source,
                     "weights": victim.weights}
@@ -62,7 +64,8 @@ def compared(profile: str, seed: int, results: Path | None = None) -> pd.DataFra
         right[0] = right[0][np.isin(exact["index"], coarse[0]["index"])]
         difference, low, high = metrics.paired_difference(*right)
         lines.append({"model": model, "eps": eps, "float32": right[0].mean(),
-                      "bfloat16": right[1].mean(), "difference": difference, "low": low, "high": high, "n": len(right[0])})
+                      "bfloat16": right[1].mean(), "difference": difference, "low": low, "high": high,
+                      "n": len(right[0])})
     return pd.DataFrame(lines, columns=["model", "eps", "float32", "bfloat16", "difference", "low", "high", "n"])
 
 
@@ -73,12 +76,13 @@ def in_words(found: pd.DataFrame) -> str:
     at = [f"eps {eps:g}, n = {', '.join(sorted({str(n) for n in part.n}))}" for eps, part in found.groupby("eps")]
     sure = found[(found.low > 0) | (found.high < 0)]
     reach = max(found.high.max(), -found.low.min())
-    says = (f"surely different: {tables.listed([f'{row.model} at eps {row.eps:g}' for row in sure.itertuples()])}" if len(sure)
+    says = (f"surely different: {tables.listed([f'{row.model} at eps {row.eps:g}' for row in sure.itertuples()])}"
+            if len(sure)
             else "no sign that the format matters")
     left = tables.span(found.float32.min(), found.float32.max())
-    return (f"The largest difference is {tables.points(found.difference.abs().max())} ({'; '.join(at)}): {says}. The limit of "
-            f"this test: differences up to {tables.points(reach)} stay inside its intervals, and it looks only at radii where the "
-            f"float32 attack leaves {left}.")
+    return (f"The largest difference is {tables.points(found.difference.abs().max())} ({'; '.join(at)}): {says}. "
+            f"The limit of this test: differences up to {tables.points(reach)} stay inside its intervals, and it looks "
+            f"only at radii where the float32 attack leaves {left}.")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pandas as pd
 
 from lib.results import RESULTS, read_record, read_rows, select, tidy
 from lib.runs import units
+from lib.runs.experiments import AFTER
 from lib.runs.outcomes import clean_path
 from lib.runs.training import checkpoint
 from lib.runs.victims import Victim, first_images
@@ -21,11 +22,15 @@ def rows_of(experiment: Callable, profile: str, seed: int, device: str, fresh: b
 
     At the reading profile, unless `fresh`, only what is stored, which may be nothing (an empty frame): where there is
     no table, the rows of the stored records. Else `experiment` computes what is missing. name: its folder, where that
-    is not the function's name.
+    is not the function's name. Raises ValueError, listing the experiments, for a folder that belongs to none of them
+    and to no benchmark: it would read as an experiment without rows.
     """
+    name = name or getattr(experiment, "__name__", repr(experiment))
+    if name not in AFTER and not name.startswith("bench-"):
+        raise ValueError(f"no experiment is called {name!r}; expected one of {', '.join(AFTER)}: say which as name=")
     if profile != READING or fresh:
         return experiment(profile, seed, device, results, fresh)
-    folder = Path(results or RESULTS) / profile / (name or experiment.__name__)
+    folder = Path(results or RESULTS) / profile / name
     table = folder.with_suffix(".csv")
     if not table.exists() and folder.is_dir():
         experiment(profile, seed, device, results, only=units.NOTHING)
@@ -49,7 +54,8 @@ def spot_check(models, profile: str, seed: int, device: str, images: int = 4, re
 
 
 def agreement(pairs: dict[str, tuple[np.ndarray, np.ndarray]], images: int) -> str:
-    """The line of a spot check. pairs: name -> (computed again, stored), in nats or logits; none: nothing could be done."""
+    """The line of a spot check. pairs: name -> (computed again, stored), in nats or logits; none: nothing could
+    be done."""
     wrong = [name for name, (again, stored) in pairs.items() if not np.allclose(again, stored, rtol=1e-3, atol=0.05)]
     if wrong:
         return f"Recomputed predictions DIFFER from the record: {', '.join(wrong)}."

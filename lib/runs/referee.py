@@ -26,7 +26,7 @@ from lib.runs.victims import Victim, blocks, first_images, unit_starts
 EPS = {"fgsm": 0.25, "pgd": 0.18, "mim": 0.18, "strong": 0.17}      # where some half of the images survive
 STEPS, STEP_SIZE = {"fgsm": 1, "pgd": 40, "mim": 100}, 0.01
 CONSTANT, CW_STEPS, LEARNING_RATE, CW_IMAGES = 1.3, 1000, 0.01, 100
-FIXED = {"GFZ": 0.15, "GBZ": 0.1}                   # of deep Bayes models with fixed noise, and the eps that leaves some right
+FIXED = {"GFZ": 0.15, "GBZ": 0.1}   # of deep Bayes models with fixed noise, and the eps that leaves some right
 AS_MANY = "ours, as many gradients"
 CERTAIN = {"draws": 1, "verdict_draws": 1}          # for a classifier without noise
 
@@ -34,7 +34,8 @@ CERTAIN = {"draws": 1, "verdict_draws": 1}          # for a classifier without n
 def compare(net: CNN, x: Tensor, y: Tensor, attack: str) -> dict[str, Tensor]:
     """Adversarial images of one published attack at equal settings, by whose it is: ours, torchattacks, foolbox.
 
-    PGD starts from the same random numbers in all three; the others clip them to the box, and ours does not, as published.
+    PGD starts from the same random numbers in all three; the others clip them to the box, and ours does not, as
+    published.
     """
     if attack == "cw":
         return {"ours": carlini_wagner(net, x, y, c=CONSTANT, steps=CW_STEPS, lr=LEARNING_RATE),
@@ -50,14 +51,16 @@ def compare(net: CNN, x: Tensor, y: Tensor, attack: str) -> dict[str, Tensor]:
     return {"ours": ours} | {name: by(net, x, y, attack, eps=eps, **settings) for name, by in theirs.items()}
 
 
-def our_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float, images: Sequence[int], steps: int, restarts: int) -> Tensor:
+def our_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float, images: Sequence[int], steps: int,
+               restarts: int) -> Tensor:
     """Adversarial images of our strong protocol. net has no noise, so gradients and verdicts take one call each.
     images: their indices, which key the random starts."""
     starts = torch.stack([unit_starts(x, images, "referee/strong", 0, r) for r in range(restarts)]).sign()
-    return strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, check=max(1, steps // 4), **CERTAIN)[0]
+    return strong(lambda index: net, x, y, [Linf(eps)], starts=starts, steps=steps, **CERTAIN)[0]
 
 
-def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS["strong"], *, images: Sequence[int] | None = None,
+def compare_strong(net: nn.Module, x: Tensor, y: Tensor, eps: float = EPS["strong"], *,
+                   images: Sequence[int] | None = None,
                    steps: int = 100, restarts: int = 2, **settings) -> dict[str, Tensor]:
     """Adversarial images of our strong protocol and of AutoAttack (`settings` as in `peers.autoattack`)."""
     return {"ours": our_strong(net, x, y, eps, images or range(len(x)), steps, restarts),
@@ -127,7 +130,8 @@ def on_fixed(model: str, first: int, last: int, profile: str, seed: int, results
     found[AS_MANY] = our_strong(net, x, y, eps, images, steps, as_many)
     cells = [{"attack": "clean"}, _ours(eps, steps, restarts), _autoattack(eps, steps, parts, targets),
              _ours(eps, steps, as_many) | {"variant": AS_MANY}]
-    settings = _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype, "weights": victim.weights}
+    settings = _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype,
+                                                                            "weights": victim.weights}
     return _arrays(FixedNoise(victim, "float32"), found.values(), x, y, images), settings
 
 
@@ -166,7 +170,10 @@ def _settings(model: str, attack: str, profile: str, seed: int, dataset, cells: 
 
 
 def summarise(records: list[Record]) -> list[dict]:
-    """Accuracy of every cell, and over its successes (images read correctly before, wrongly after) the mean l2."""
+    """Accuracy of every cell, and the mean l2 over the images that it moved and that are misread then.
+
+    An image that was misread before the attack counts too, where the attack moved it all the same.
+    """
     rows = []
     for group in pooled(records):
         key = {k: group.settings[k] for k in ("experiment", "dataset", "model", "seed", "attack_seed", "profile",

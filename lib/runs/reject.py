@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 
 from lib.detectors.one_vs_rest import Curve, Reject, curve, generative, integrated
-from lib.metrics import wilson
+from lib.metrics import WORST, wilson
 from lib.results import COLUMNS, Record, same
 
 SYSTEMS = ("GAT-integrated", "GAT-generative", "Madry")
 REJECTED = (0.0, 0.01, 0.05)        # of natural images; thresholds are fitted on validation images
-WORST = "worst of all"
 
 
 def reading(record: Record, system: str, offsets: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +33,8 @@ def class_offsets(validation: Record, rejected: float) -> np.ndarray:
     """
     labels, heads = validation["label"], validation["heads"]
     if missing := sorted(set(range(heads.shape[1])) - set(labels.tolist())):
-        raise ValueError(f"no validation image has label {missing}; every class needs some to set its threshold: hold out more")
+        raise ValueError(
+            f"no validation image has label {missing}; every class needs some to set its threshold: hold out more")
     return np.array([Reject.fit(heads[labels == k, k], rejected).threshold for k in range(heads.shape[1])])
 
 
@@ -65,8 +65,8 @@ def reject_curve(clean: Record, attacked: Record, system: str, n: int | None = N
 def summarise(records: list[Record]) -> list[dict]:
     """accuracy (13) on natural test images and error (14) under each attack, at thresholds that reject 0, 1 and 5 % of
     validation images. Column detector names the share, and "per class" where each class has a threshold of its own. In
-    the worst case an image is lost if any attack on it succeeds, at this radius or a smaller one, whose ball lies inside
-    (over the images that all attacks share).
+    the worst case an image is lost if any attack on it succeeds, at this radius or a smaller one, whose ball lies
+    inside (over the images that all attacks share).
     target_reached: of images pushed towards a random class, the share whose logit of it is as high as natural ones have
     (`reached`), on the attacked system."""
     rows, groups = [], defaultdict(list)
@@ -85,7 +85,8 @@ def summarise(records: list[Record]) -> list[dict]:
 
 
 def reached(clean: Record, attacked: Record, system: str, share: float = 0.05) -> np.ndarray:
-    """Whether the logit of the target class lies above the `share` quantile of that class's natural test images, (image).
+    """Whether the logit of the target class lies above the `share` quantile of that class's natural test
+    images, (image).
 
     Images of a target without natural ones in `clean` count as not reached.
     """
@@ -112,7 +113,8 @@ def _rows(natural: dict[str, Record], attacks: list[Record], system: str) -> lis
     rows = []
     for rejected in REJECTED:
         for per_class in (False, True) if rejected and system != "Madry" else (False,):
-            detector, outcome = detector_name(rejected, per_class), fitted(natural["validation"], system, rejected, per_class)
+            detector, outcome = (detector_name(rejected, per_class),
+                                 fitted(natural["validation"], system, rejected, per_class))
             right, accepted = outcome(natural["clean"])
             key = _key(natural["clean"], system) | {"detector": detector, "protocol": "published"}
             rows += [key | {"attack": "clean"} | _share("accuracy", right & accepted),
@@ -125,7 +127,8 @@ def _rows(natural: dict[str, Record], attacks: list[Record], system: str) -> lis
                 lost.setdefault(record.settings["eps"], []).append(~right & accepted)
             rows += [key | {"attack": "adam-pgd", "norm": "linf", "eps": eps, "loss": WORST, "protocol": "strong"}
                      | _share("error", np.any([one[:min(map(len, found))] for one in found], axis=0))
-                     for eps in lost for found in [[one for smaller in lost if smaller <= eps for one in lost[smaller]]]]
+                     for eps in lost
+                     for found in [[one for smaller in lost if smaller <= eps for one in lost[smaller]]]]
     return rows
 
 
@@ -141,8 +144,9 @@ def _share(metric: str, hits: np.ndarray) -> dict:
 def cut_to_whole_numbers(records: list[Record], rejected: float = 0.05) -> pd.DataFrame:
     """The integrated system with its logits as they are, and cut towards zero as the authors' script stores them.
 
-    Returns a line an attack: error with exact logits, with whole ones (thresholds fitted alike on each), and the largest
-    difference of the two error curves over all shares of rejected validation images that whole numbers can reach.
+    Returns a line an attack: error with exact logits, with whole ones (thresholds fitted alike on each), and the
+    largest difference of the two error curves over all shares of rejected validation images that whole numbers
+    can reach.
     """
     natural = {r.settings["attack"]: r for r in records if not r.settings["loss"]}
     scores = reading(natural["validation"], "GAT-integrated")[1]

@@ -5,6 +5,7 @@ family of densities, 1,000 points a class and 10 % false positives; centres, rad
 choice (`Rings`). Command: python -m lib.runs.rings --profile laptop
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,35 @@ def regions(rings: Rings, points: Float[Tensor, "point 2"]) -> dict[str, Bool[Te
 def uncertain(rings: Rings, points: Float[Tensor, "point 2"]) -> Bool[Tensor, " point"]:
     """Where the better class has less than 90 % of the probability."""
     return rings.log_joint(points).softmax(1).amax(1) < SURE
+
+
+def doubted(blurs: tuple[float, ...], fpr: float = FPR, seed: int = 0) -> pd.DataFrame:
+    """What share of the doubtful points of the plane KL and TV reject where the rings are as wide as each of `blurs`.
+
+    Columns: rule, sigma, detector, variant (region: uncertain or crossing), seed (training sets seed .. seed +
+    4), value.
+    """
+    grid, lines = plane(), []
+    for sigma in blurs:
+        toy = Rings(sigma=sigma)
+        found = regions(toy, grid)
+        here = {part: toy.log_joint(grid[found[part]]) for part in ("uncertain", "crossing")}
+        for each in range(seed, seed + DATA_SEEDS):
+            points, labels = toy.sample(POINTS, each)
+            clean = toy.log_joint(points)
+            for rule, name in itertools.product(RULES, ("kl", "tv")):
+                fitted = DETECTORS[name].fit(clean, labels, fpr=fpr, rule=rule)
+                lines += [{"rule": rule, "sigma": sigma, "detector": name, "variant": part, "seed": each,
+                           "value": fitted.flags(scores).double().mean().item()} for part, scores in here.items()]
+    return pd.DataFrame(lines)
+
+
+def until(widths: pd.DataFrame) -> tuple[float, float]:
+    """Of `doubted`: the largest width up to which TV rejects more than half of the crossings, and the smallest from
+    which on it rejects nothing doubtful, by both rules and for every training set; NaN where there is none."""
+    tv = widths[widths.detector == "tv"].groupby("sigma").value.max()
+    least = widths[(widths.detector == "tv") & (widths.variant == "crossing")].groupby("sigma").value.min()
+    return float(least[(least > 0.5).cummin()].index.max()), float(tv[(tv == 0)[::-1].cummin()[::-1]].index.min())
 
 
 def should_reject(rings: Rings, points: Float[Tensor, "point 2"], fpr: float = FPR) -> Bool[Tensor, " point"]:

@@ -9,6 +9,8 @@ from lib.results import Record
 from lib.runs.reject import REJECTED, SYSTEMS, fitted, reading
 from lib.runs.views import Bench, hardest
 
+SHORT = dict(zip(SYSTEMS, ("integrated", "generative", "Madry")))
+
 
 def at_equal_accuracy(of: Bench, eps: float, single: bool = False) -> pd.DataFrame:
     """Errors of the systems in the worst case, each at the threshold that leaves as many natural test images read right
@@ -27,23 +29,42 @@ def at_equal_accuracy(of: Bench, eps: float, single: bool = False) -> pd.DataFra
         wrong = {model: top >= _threshold(of.natural["clean"], model, line["accuracy"]) for model, top in tops.items()}
         line |= {model: found.mean() for model, found in wrong.items()} | {"n": len(wrong["Madry"])}
         for model in SYSTEMS[:2]:
-            line |= dict(zip((f"more {model}", f"low {model}", f"high {model}"), paired_difference(wrong[model], wrong["Madry"])))
+            line |= dict(zip((f"more {model}", f"low {model}", f"high {model}"),
+                             paired_difference(wrong[model], wrong["Madry"])))
         lines.append(line)
     return pd.DataFrame(lines)
 
 
 def _threshold(clean: Record, model: str, accuracy: float) -> float:
-    """The largest score at which a system still reads and accepts this share of natural images (all it can, if less)."""
+    """The largest score at which a system still reads and accepts this share of natural images (all it can,
+    if less)."""
     read, score = reading(clean, model)
     kept = np.sort(score[read == clean["label"]])[::-1]
     return float(kept[min(round(accuracy * len(read)), len(kept)) - 1])
+
+
+def lines(found: pd.DataFrame) -> pd.DataFrame:
+    """What `at_equal_accuracy` says, as text: a line an accuracy; errors in per cent, and how many points more the two
+    systems of detectors err than Madry's network, with its interval. Index: n, and natural accuracy. May be empty."""
+    text = {(f"{line['n']:.0f}", tables.percent(line["accuracy"])):
+            {("error, %", SHORT[model]): _points(line[model]) for model in SYSTEMS}
+            | {("points more than Madry's (95 %)", SHORT[model]):
+               tables.interval(*(line[f"{part} {model}"] for part in ("more", "low", "high")), _points)
+               for model in SYSTEMS[:2]}
+            for line in found.to_dict("records")}
+    return pd.DataFrame(text).T.rename_axis(["n", "accuracy"]) if text else pd.DataFrame()
+
+
+def _points(share: float) -> str:
+    return tables.points(share).removesuffix(" points")
 
 
 def in_words(found: pd.DataFrame) -> str:
     """What `at_equal_accuracy` says: which system errs surely more or less than Madry's network, at each accuracy."""
     said = []
     for line in found.to_dict("records"):
-        words = {model.removeprefix("GAT-"): "more" if line[f"low {model}"] > 0 else "less" if line[f"high {model}"] < 0 else ""
+        words = {model.removeprefix("GAT-"): "more" if line[f"low {model}"] > 0 else "less"
+                 if line[f"high {model}"] < 0 else ""
                  for model in SYSTEMS[:2]}
         sure = [f"{'both' if len(names) == 2 else f'the {names[0]} one'} surely {word}" for word in ("more", "less")
                 if (names := [name for name, is_word in words.items() if is_word == word])]

@@ -39,9 +39,26 @@ def records(system: str, profile: str, seed: int, results: Path | None = None) -
 
 
 def distances(system: str, profile: str, seed: int, results: Path | None = None) -> dict[str, tuple]:
-    """For `plots.distances`: "random aim, published step" -> (L2 image by image, whether the image got there)."""
+    """For `plots.distances`: "random aim, published step" -> (L2 image by image, whether the image got there), on the
+    images that every search had, the first ones; last, where there are several, the shortest way of all to each."""
     found = records(system, profile, seed, results)
-    return {f"{name(aim)}, {how}": (record["l2"], record["success"]) for (aim, how), record in found.items()}
+    shared = min((len(record["l2"]) for record in found.values()), default=0)
+    cases = {f"{name(aim)}, {how}": (record["l2"][:shared], record["success"][:shared])
+             for (aim, how), record in found.items()}
+    if len(cases) > 1:
+        far = np.min([np.where(ok, l2, np.inf) for l2, ok in cases.values()], axis=0)
+        cases[EVERY] = (far, np.isfinite(far))
+    return cases
+
+
+def unmoved(system: str, profile: str, seed: int, aim: str, how: str,
+            results: Path | None = None) -> tuple[int, int, int] | None:
+    """Of a search: images that it never moved into another class, images it had, steps in a round. None
+    without records."""
+    record = records(system, profile, seed, results).get((aim, how))
+    if record is None:
+        return None
+    return int((~record["success"]).sum()), len(record["success"]), int(record.settings["steps"])
 
 
 def name(aim: str) -> str:
@@ -57,7 +74,8 @@ def changes(system: str, profile: str, seed: int, results: Path | None = None) -
     """
     found = records(system, profile, seed, results)
     pairs = {(name(aim), change): ((aim, before), (aim, after)) for aim in AIMS for before, after, change in (
-        (PUBLISHED, SMALLER, "a tenth of the step"), (SMALLER, BEST, "every iterate looked at"), (PUBLISHED, BEST, "both"))}
+        (PUBLISHED, SMALLER, "a tenth of the step"), (SMALLER, BEST, "every iterate looked at"),
+        (PUBLISHED, BEST, "both"))}
     pairs |= {("from random to none", how): tuple((aim, how) for aim in AIMS) for how in SEARCHES}
     lines = {words: _shorter(found[a], found[b]) for words, (a, b) in pairs.items() if a in found and b in found}
     return pd.DataFrame(lines).T.rename_axis(["aim", "change"]).astype({"n": int}) if lines else pd.DataFrame()
@@ -85,7 +103,8 @@ def pictures(system: str, profile: str, seed: int, results: Path | None = None) 
         ok, read = record["success"][:count], record["heads"].argmax(1)
         images.append([record["thumbs"][i, 0] if ok[i] else None for i in range(count)])
         captions.append([f"{read[i]}, {record['l2'][i]:.2f}" if ok[i] else "" for i in range(count)])
-    return {"images": images, "rows": ["test image", *(f"{name(aim)}, {how}".replace(", ", ",\n") for aim, how in found)],
+    return {"images": images,
+            "rows": ["test image", *(f"{name(aim)}, {how}".replace(", ", ",\n") for aim, how in found)],
             "columns": [f"a {int(label)}" for label in test.labels(slice(0, count))], "captions": captions}
 
 

@@ -41,7 +41,8 @@ def compute(model: str, seed: int, profile: str, results: Path | None, device: t
 def samples(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
             fresh: bool = False, only: str | None = None):
     """Rows of clean accuracy with K = 1, 10 and 50 samples a class (variant), for the generative models."""
-    todo = [units.Unit(f"{model}_samples_seed{seed}", lambda device, model=model: compute(model, seed, profile, results, device))
+    todo = [units.Unit(f"{model}_samples_seed{seed}",
+                       lambda device, model=model: compute(model, seed, profile, results, device))
             for model in MODELS]
     return units.ensure("samples", todo, outcomes.summariser(profile, results), profile=profile, device=device,
                         results=results, fresh=fresh, only=only, seed=seed)

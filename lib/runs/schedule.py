@@ -1,11 +1,12 @@
-"""Does the published training end elsewhere than a shortened one? Clean accuracy after so many updates, attacks at the end.
+"""Does the published training end elsewhere than a shortened one? Clean accuracy after so many updates, attacks at
+the end.
 
-The published schedule (Adam at 1e-4, 120,000 updates of 50 images) is stopped on its way, looked at, and goes on; beside
-it stands one cycle to a rate ten times as high over a tenth of the updates, by which some profiles train. A unit is one
-model at one stop, so a training that is cut off has told what it knew. Where the profile itself trains as published, that
-is one training too, and the shortened one is attacked beside it, from the starts and with the noise of lib.runs.whitebox.
-DBX is there because it does not get off the ground in either. Weights of a stop stay beside the others, in files that no
-page needs.
+The published schedule (Adam at 1e-4, 120,000 updates of 50 images) is stopped on its way, looked at, and goes on;
+beside it stands one cycle to a rate ten times as high over a tenth of the updates, by which some profiles train. A unit
+is one model at one stop, so a training that is cut off has told what it knew. Where the profile itself trains as
+published, that is one training too, and the shortened one is attacked beside it, from the starts and with the noise of
+lib.runs.whitebox. DBX is there because it does not get off the ground in either. Weights of a stop stay beside the
+others, in files that no page needs.
 Command: python -m lib.runs.schedule --profile laptop
 """
 
@@ -59,7 +60,8 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
             model = build(name, dataset.shape, len(dataset.classes)).to(device)
         history = fit(model, dataset.train, training, seed=seed, state=state, stop=stop, label=f"training {name}")
         if stop < training.updates and not np.isnan(history[stop]):
-            raise ValueError(f"{state} is past update {stop}, whose weights {path.name} are gone; delete it to train again")
+            raise ValueError(
+                f"{state} is past update {stop}, whose weights {path.name} are gone; delete it to train again")
         save_weights(path, model, {"model": name, "seed": seed, "profile": profile, "updates": stop,
                                    "bound": float(np.mean(history[max(0, stop - 1000):stop])),
                                    "trained_on": units.device_name(device)})
@@ -84,8 +86,9 @@ def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path
 
 
 def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
-    """The record of `model_at` on the first test images; at the end of the published training also one draw of more, and
-    at the end of a shortened one that is attacked the scores of training images, on which its detectors are fitted."""
+    """The record of `model_at` on the first test images; at the end of the published training also one draw of more,
+    and at the end of a shortened one that is attacked the scores of training images, on which its detectors
+    are fitted."""
     settings = profile_of(profile)
     variant, steps = (SHORTENED, settings.shortened.updates) if stop is None else (PUBLISHED, stop)
     model, bound = model_at(name, stop, profile, seed, results, device)
@@ -105,18 +108,19 @@ def compute(name: str, stop: int | None, profile: str, seed: int, results: Path 
 
 def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: int, results: Path | None,
              device: torch.device):
-    """The record of "pgd" or "strong" on test images first <= i < last after the shortened training: the same attack, from
-    the same starts with the same noise, as lib.runs.whitebox makes on the profile's own model."""
+    """The record of "pgd" or "strong" on test images first <= i < last after the shortened training: the same attack,
+    from the same starts with the same noise, as lib.runs.whitebox makes on the profile's own model."""
     settings = profile_of(profile)
     variant = f"{SHORTENED} {settings.shortened.updates}"
     victim = Victim(model_at(name, None, profile, seed, results, device)[0], settings, seed, device)
     images, x, y, dataset = first_images(settings, first, last)
     batches = zip(*(torch.as_tensor(part).split(victim.batch) for part in (x, y, images)))
-    found = torch.cat([whitebox.attack_batch(victim, attack, image.to(device), label.to(device), index.tolist(), settings.dtype)
+    found = torch.cat([whitebox.attack_batch(victim, attack, image.to(device), label.to(device), index.tolist(),
+                                             settings.dtype)
                        .cpu() for image, label, index in batches], dim=1)
     arrays = outcomes.judged(victim, found, x, y, images, f"judge/{attack}")
-    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": variant, "attack": attack,
-                    "seed": seed, "attack_seed": seed, "profile": profile,
+    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": variant,
+                    "attack": attack, "seed": seed, "attack_seed": seed, "profile": profile,
                     "protocol": "strong" if attack == "strong" else "published",
                     "cells": [cell | {"variant": variant} for cell in whitebox.cells(settings, attack)],
                     "dtype": settings.dtype, "data": dataset.source}
@@ -128,15 +132,17 @@ def scores_path(model: str, profile: str, seed: int, results: Path | None = None
 
 
 def summariser(profile: str, results: Path | None):
-    """Rows of accuracy and detection as of every experiment, and of the bound, nats an image over the last 1,000 updates."""
+    """Rows of accuracy and detection as of every experiment, and of the bound, nats an image over the last
+    1,000 updates."""
     common = outcomes.summariser(profile, results, path=scores_path)
 
     def summarise(records: list[Record]) -> list[dict]:
         rows = common(records)
         for record in records:
             s = record.settings
-            key = {k: s[k] for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit", "device",
-                                     "dtype", "torch", "data", "seconds")} | s["cells"][0]
+            key = {k: s[k]
+                   for k in ("experiment", "dataset", "model", "seed", "profile", "protocol", "commit", "device",
+                             "dtype", "torch", "data", "seconds")} | s["cells"][0]
             if not np.isnan(s.get("bound", np.nan)):    # weights of before it was kept with them, or an attack
                 rows.append(key | {"metric": "bound", "value": s["bound"]})
             if "once_right" in record.arrays:
@@ -150,15 +156,16 @@ def summariser(profile: str, results: Path | None):
 
 def schedule(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
              fresh: bool = False, only: str | None = None):
-    """Rows of clean accuracy and bound by training (variant) and its length so far (steps: updates), and of published PGD
-    and the strong protocol at the end of the shortened one (variant: with its length; steps: of the attack)."""
+    """Rows of clean accuracy and bound by training (variant) and its length so far (steps: updates), and of published
+    PGD and the strong protocol at the end of the shortened one (variant: with its length; steps: of the attack)."""
     stops = [None, *profile_of(profile).stops]
     todo = [units.Unit(f"{name}_{SHORTENED if stop is None else f'{PUBLISHED}-{stop:06d}'}_seed{seed}",
                        lambda device, job=(name, stop): compute(*job, profile, seed, results, device))
             for name in MODELS for stop in stops]
+    # where the profile itself trains like this, whitebox has it
     todo += [units.Unit(f"{name}_{SHORTENED}-{attack}_seed{seed}_{first:05d}-{last:05d}",
                         lambda device, job=(name, attack, first, last): attacked(*job, profile, seed, results, device))
-             for name in ATTACKED if profile_of(profile).training_for(name) != profile_of(profile).shortened     # else whitebox has it
+             for name in ATTACKED if profile_of(profile).training_for(name) != profile_of(profile).shortened
              for attack in ("pgd", "strong")
              for first, last in blocks(profile_of(profile), attack, name)]
     return units.ensure("schedule", todo, summariser(profile, results), profile=profile, device=device, results=results,

@@ -69,8 +69,8 @@ def compute(load: Callable, system: str, kind: str, n: int, profile: str, seed: 
     else:
         (x, source), arrays = images_of(kind, n, profile, seed), {}
     arrays |= {name: read(net, x, device) for name, net in load(system, device).items()}
-    return arrays, {"experiment": "strangers", "dataset": dataset.name, "model": "GAT", "variant": system, "attack": kind,
-                    "seed": seed, "profile": profile, "protocol": "published", "dtype": "float32",
+    return arrays, {"experiment": "strangers", "dataset": dataset.name, "model": "GAT", "variant": system,
+                    "attack": kind, "seed": seed, "profile": profile, "protocol": "published", "dtype": "float32",
                     "data": "; ".join(dict.fromkeys((dataset.source, source)))}
 
 
@@ -88,11 +88,14 @@ def summarise(records: list[Record]) -> list[dict]:
         same(group.values(), "weights")
         clean, label = group["clean"], group["clean"]["label"]
         key = {name: value for name, value in clean.settings.items() if name in COLUMNS} | {"attack": OTHERS}
-        rows += [key | _auc(k, clean["heads"][label == k, k], clean["heads"][label != k, k]) for k in np.unique(label).tolist()]
+        rows += [key | _auc(k, clean["heads"][label == k, k], clean["heads"][label != k, k])
+                 for k in np.unique(label).tolist()]
         for kind in (kind for kind in KINDS if kind in group):
             record = group[kind]                # its `data` names the strangers too; rows tell them by `attack`
-            key = {name: value for name, value in record.settings.items() if name in COLUMNS} | {"data": clean.settings["data"]}
-            rows += [key | _auc(k, clean["heads"][label == k, k], record["heads"][:, k]) for k in np.unique(label).tolist()]
+            key = ({name: value for name, value in record.settings.items() if name in COLUMNS}
+                   | {"data": clean.settings["data"]})
+            rows += [key | _auc(k, clean["heads"][label == k, k], record["heads"][:, k])
+                     for k in np.unique(label).tolist()]
             rows += [key | _accepted(group["validation"], record, system, share)
                      for system in reject.SYSTEMS for share in reject.REJECTED if share]
     return rows

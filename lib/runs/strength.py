@@ -1,4 +1,5 @@
-"""What further attacks take off the AUC of the main test, compared on the same images (Yin et al. 2020, Tables 1, 8, 10)."""
+"""What further attacks take off the AUC of the main test, compared on the same images (Yin et al. 2020, Tables 1,
+8, 10)."""
 
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lib.runs.reading import agreement
 from lib.runs.systems import read
 from lib.runs.training import checkpoint, dataset_of
 from lib.runs.units import device_of
+from lib.tables import MISSING
 
 PRINTED = {"longer": "1", "normgrad": "8", "restarts": "10"}    # kind -> table that prints the test
 
@@ -25,14 +27,15 @@ def test_of(record: Record) -> Test:
 
 
 def kind_of(test: Test, system: str, profile: str) -> str:
-    """How a test differs from the main one: "main", "longer", "normgrad", "restarts", "other ball" or "step size"."""
+    """How a test differs from the main one: "main", "longer", "normgrad", "restarts", "training" (`auc.training_test`,
+    the one test with a single random start), "other ball" or "step size"."""
     main = main_test(system, profile)
     if test == main:
         return "main"
     if (test.norm, test.eps) != (main.norm, main.eps):
         return "other ball"
     if test.restarts:
-        return "restarts"
+        return "restarts" if test.restarts > 1 else "training"
     if test.optimiser != main.optimiser:
         return test.optimiser
     return "longer" if test.steps > main.steps else "step size"
@@ -45,6 +48,27 @@ def with_kinds(rows: pd.DataFrame) -> pd.DataFrame:
     kinds = [kind_of(test, r.variant, r.profile) for test, r in zip(tests, rows.itertuples())]
     balls = {(inner.norm, inner.eps): name for name, inner in SYSTEMS.items()}
     return rows.assign(kind=kinds, ball=[balls.get((test.norm, test.eps), "") for test in tests])
+
+
+def taught(rows: pd.DataFrame) -> pd.DataFrame:
+    """The AUC of each detector under the attack that trained it and under the main one, the largest fall first.
+
+    rows: `with_kinds`. Columns: variant, class, training, main, fall; without detectors that lack either,
+    perhaps empty.
+    """
+    both = rows[rows.kind.isin(["training", "main"])].pivot(index=["variant", "class"], columns="kind", values="value")
+    both = both.reindex(columns=["training", "main"]).dropna().rename_axis(columns=None).reset_index()
+    return both.assign(fall=both.training - both.main).sort_values("fall", ascending=False, ignore_index=True)
+
+
+def fallen(found: pd.DataFrame, names: dict[str, str], by: float = 0.05) -> str:
+    """Of `taught`: which classes of each system fall by more than `by`, in words. names: what systems are called."""
+    said = []
+    for system, lines in found.groupby("variant"):
+        classes = sorted(lines[lines.fall > by]["class"])
+        said.append(f"of {names[system]} {'class' if len(classes) == 1 else 'classes' if classes else 'none'} "
+                    f"{', '.join(classes)}".strip())
+    return "; ".join(said) or MISSING
 
 
 def records(profile: str, seed: int, results: Path | None = None) -> dict[tuple[str, str], dict[Test, Record]]:
@@ -106,5 +130,6 @@ def spot_check(system: str, profile: str, seed: int, device: str, classes=(0, 9)
         if tests and checkpoint("GAT", profile, seed, variant_of(system, k), results).exists():
             heads = trained_heads(system, profile, seed, device_of(device), results, classes=(k,))
             x = test.images((test.y == k).nonzero()[:images, 0])
-            pairs[f"detector {k}"] = read(heads, x, device_of(device))[:, 0], next(iter(tests.values()))["natural"][:images]
+            pairs[f"detector {k}"] = (read(heads, x, device_of(device))[:, 0],
+                                      next(iter(tests.values()))["natural"][:images])
     return agreement(pairs, images)

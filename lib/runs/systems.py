@@ -33,25 +33,28 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
     path, dataset, settings = checkpoint(name, profile, seed, "", results), dataset_of(profile), DETECTORS[profile]
     recipe = settings.classifier if name == "f" else settings.robust
     expected = {"model": name, "seed": seed, "profile": profile, "updates": recipe.updates}
+    inner = settings.robust_inner
+    attack = {} if name == "f" else {"inner_eps": inner.eps, "inner_steps": inner.steps,
+                                     "inner_step_size": inner.step_size, "ramp": settings.robust_ramp}
 
     def train() -> None:
         with initial_weights(seed):
             net = ConvNet(len(dataset.classes), dataset.shape, "glorot" if name == "f" else "madry").to(device)
         taught = net if name == "f" else OnAttacked(net, settings.robust_inner, settings.robust_ramp)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
-        save_weights(path, net, expected | {"dataset": dataset.name, "batch": recipe.batch,
+        save_weights(path, net, expected | attack | {"dataset": dataset.name, "batch": recipe.batch,
                                             "rate": recipe.rate, "schedule": recipe.schedule})
         path.with_suffix(".state").unlink(missing_ok=True)
 
     once(path, train)
     with torch.device("meta"):
         net = ConvNet(len(dataset.classes), dataset.shape)
-    load_weights(path, net, expected)
+    load_weights(path, net, expected, attack)
     return net.to(device).eval().requires_grad_(False)
 
 
-def weights_of(system: str, profile: str, seed: int, results: Path | None = None, classes: tuple[int, ...] | None = None,
-               names: tuple[str, ...] = NAMES) -> str:
+def weights_of(system: str, profile: str, seed: int, results: Path | None = None,
+               classes: tuple[int, ...] | None = None, names: tuple[str, ...] = NAMES) -> str:
     """One checksum of the weights of a system's detectors (or of some classes') and of `names`, to tell records of one
     training from those of another. The weights must be there."""
     chosen = DETECTORS[profile].systems[system] if classes is None else classes
@@ -82,7 +85,8 @@ class InBfloat16:
 
 
 def networks(profile: str, seed: int, results: Path | None = None) -> Callable[[str, torch.device], dict]:
-    """A loader: load(system, device) gives {"f", "heads", "madry"} in float32, reading each file once for all its calls."""
+    """A loader: load(system, device) gives {"f", "heads", "madry"} in float32, reading each file once for all
+    its calls."""
     @functools.cache
     def load(system: str, device: torch.device) -> dict[str, ConvNet | Heads]:
         return {"f": classifier("f", profile, 0, device, results),

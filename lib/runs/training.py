@@ -1,7 +1,7 @@
 """Train the eight classifiers of Li et al. (2019), or load them."""
 
 import os
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,8 @@ def checkpoint(name: str, profile: str, seed: int, variant: str = "", results: P
 
 
 def trained_for(name: str, profile: str, seed: int, results: Path | None = None) -> str:
-    """How long the stored weights of a model were trained, by their header: "6,000 updates of 50 images"; "" without them."""
+    """How long the stored weights of a model were trained, by their header: "6,000 updates of 50 images"; ""
+    without them."""
     found = settings_of(checkpoint(name, profile, seed, "", results))
     return f"{found['updates']:,} updates of {found['batch']} images" if found else ""
 
@@ -78,7 +79,8 @@ def unit_name(name: str, seed: int, variant: str = "") -> str:
     return "_".join(filter(None, (name, variant, f"seed{seed}")))
 
 
-def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, results: Path | None, device: torch.device):
+def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, results: Path | None,
+           device: torch.device):
     dataset = dataset_of(profile)
     path = checkpoint(name, profile, seed, variant, results)
     with initial_weights(seed):
@@ -100,16 +102,16 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
         save_weights(path, model, settings | where)
         return {"update": np.array(list(told)), "bound": np.array([t["bound"] for t in told.values()], np.float32)}, (
             settings | {"trained_by": "lib.runs.schedule"})
-    save_weights(path, model, settings | {"bound": float(np.mean(history[-1000:])), "trained_on": units.device_name(device)})
-    state.unlink(missing_ok=True)
+    save_weights(path, model,
+                 settings | {"bound": float(np.mean(history[-1000:])), "trained_on": units.device_name(device)})
     every = max(1, recipe.updates // 200)
     curve = history[:len(history) // every * every].reshape(-1, every).mean(1)
     return {"update": np.arange(1, len(curve) + 1) * every, "bound": curve.astype(np.float32)}, settings
 
 
 def _ends(name: str, profile: str, seed: int, recipe: Training, results: Path | None) -> dict[int, Path]:
-    """The weights that lib.runs.schedule left of this very training on its way and at its end, by update; {} unless it has
-    ended: what is trained once is not trained again."""
+    """The weights that lib.runs.schedule left of this very training on its way and at its end, by update; {} unless it
+    has ended: what is trained once is not trained again."""
     if recipe != PUBLISHED_TRAINING:
         return {}
     stops = (*profile_of(profile).stops[:-1], recipe.updates)
@@ -140,10 +142,15 @@ def training(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
     """
     variants = ["", *(variant for variant in ("published", "shortened") if only is not None and f"_{variant}_" in only)]
     todo = [units.Unit(unit_name(name, seed, variant),
-                       lambda device, job=(name, variant): _train(job[0], profile, seed, recipe_of(job[0], profile, job[1]),
-                                                                  job[1], results, device))
+                       lambda device, job=(name, variant): _train(job[0], profile, seed,
+                                                                  recipe_of(job[0], profile, job[1]),
+                                                                  job[1], results, device),
+                       done=partial(Path.unlink,
+                                    checkpoint(name, profile, seed, variant, results).with_suffix(".state"),
+                                    missing_ok=True))
             for variant in variants for name in MODELS]
-    return units.ensure("training", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
+    return units.ensure("training", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
+                        only=only, seed=seed)
 
 
 if __name__ == "__main__":

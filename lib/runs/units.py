@@ -17,10 +17,11 @@ from tqdm import tqdm
 from lib.locks import locked
 from lib.memory import keep_memory
 from lib.profiles import profile as profile_of
-from lib.results import RESULTS, ROOT, Record, read_rows, read_settings, rows_from, select, tidy, write_record, write_rows
+from lib.results import (RESULTS, ROOT, Record, read_rows, read_settings, rows_from, select, tidy, write_record,
+                         write_rows)
 
 
-LISTED, NOTHING = "list", "none"        # of `only`: say which units there are; bring the rows up to date, compute nothing
+LISTED, NOTHING = "list", "none"    # of `only`: say which units there are; bring the rows up to date, compute nothing
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,14 @@ class Unit:
     """One piece of work: its name is its file's. compute() returns the record's arrays and settings.
 
     images: how many it is asked for, where its name does not say; a record that was asked for fewer is computed anew.
+    done: called once the record is on disk, to remove what a cut-off compute() would have gone on from; not before,
+    since a record that cannot be written may have cost hours.
     """
 
     name: str
     compute: Callable[[torch.device], tuple[dict[str, np.ndarray], dict]]
     images: int = 0
+    done: Callable[[], None] | None = None
 
     def stored(self, path: Path) -> bool:
         """Whether the record at `path` is there and was asked for as many images. ValueError if it cannot be read."""
@@ -47,8 +51,8 @@ def stored(record: Path, images: int = 0) -> bool:
 def device_of(name: str) -> torch.device:
     """The device for a name: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:1".
 
-    Raises ValueError naming the choices, or saying that there is no GPU. On a GPU, float32 is float32 from then on: torch
-    would round the inputs of convolutions to ten bits.
+    Raises ValueError naming the choices, or saying that there is no GPU. On a GPU, float32 is float32 from then on:
+    torch would round the inputs of convolutions to ten bits.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -83,7 +87,8 @@ def device_name(device: torch.device) -> str:
     """What records say of a device: of a CPU also how many threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    names = [line.split(":", 1)[1].strip() for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
+    names = [line.split(":", 1)[1].strip()
+             for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
     return f"{names[0] if names else 'CPU'}, {torch.get_num_threads()} threads"
 
 
@@ -98,9 +103,9 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
 
     results: the folder of all profiles (default: the committed one). fresh: compute every unit again. only: compute
     just this unit, or NOTHING but rows that are behind their records, or not even these: LISTED returns the units
-    themselves (columns unit, images, record, stored). seed: return the rows of this training seed alone. A unit that another
-    process is at work on is waited for, not computed twice. Raises ValueError for an unknown profile, unit or device
-    before any work.
+    themselves (columns unit, images, record, stored). seed: return the rows of this training seed alone. Units that
+    other processes are at work on are left to them and waited for at the end, not computed twice. Raises ValueError for
+    an unknown profile, unit or device before any work.
     """
     profile_of(profile)
     target, units = device_of(device), list(units)
@@ -112,11 +117,20 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
                              "stored": [unit.stored(record) for unit, record in zip(units, records)]})
     if only is not None:
         if only not in {NOTHING, *(unit.name for unit in units)}:
-            raise ValueError(f"unknown unit {only!r} of {experiment}; expected one of {', '.join(u.name for u in units)}")
+            raise ValueError(
+                f"unknown unit {only!r} of {experiment}; expected one of {', '.join(u.name for u in units)}")
         units = [unit for unit in units if unit.name == only]
     todo = [unit for unit in units if fresh or not unit.stored(folder / f"{unit.name}.npz")]
-    for unit in tqdm(todo, desc=f"{experiment} ({profile})", disable=None if todo else True):
-        _compute(unit, folder / f"{unit.name}.npz", target, fresh)
+    with tqdm(total=len(todo), desc=f"{experiment} ({profile})", disable=None if todo else True) as bar:
+        held = []
+        for unit in todo:               # what others hold comes last: waiting for it at once, all would march in step
+            if _compute(unit, folder / f"{unit.name}.npz", target, fresh, wait=False):
+                bar.update()
+            else:
+                held.append(unit)
+        for unit in held:
+            _compute(unit, folder / f"{unit.name}.npz", target, fresh, wait=True)
+            bar.update()
     rows = folder.with_suffix(".csv")
     if only != NOTHING or any(folder.glob("*.npz")):
         _bring_up_to_date(rows, folder, summarise, certainly=bool(todo))
@@ -124,12 +138,14 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
     return found if seed is None else select(found, seed=seed)
 
 
-def _bring_up_to_date(rows: Path, folder: Path, summarise: Callable[[list[Record]], list[dict]], certainly: bool) -> None:
-    """Write the rows anew, if not `certainly` then where there are none or a process died before it told of its record."""
+def _bring_up_to_date(rows: Path, folder: Path, summarise: Callable[[list[Record]], list[dict]],
+                      certainly: bool) -> None:
+    """Write the rows anew, if not `certainly` then where there are none or a process died before it told of
+    its record."""
     if rows.exists() and not certainly and not _news(folder):
         return
     with locked(folder / "rows"):
-        told = [mark for mark in _news(folder) if _record(mark).exists()]    # before reading: what comes later stays news
+        told = [mark for mark in _news(folder) if _record(mark).exists()]  # before reading: what comes later stays news
         write_rows(rows, rows_from(folder, summarise))
         for mark in told:
             mark.unlink(missing_ok=True)
@@ -143,21 +159,28 @@ def _record(mark: Path) -> Path:
     return mark.with_name(mark.name[1:].removesuffix(".new"))
 
 
-def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool) -> None:
-    with locked(path):
+def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool, wait: bool) -> bool:
+    """Whether the record is there now. False, without `wait`, where another process is at it."""
+    with locked(path, wait) as held:
+        if not held:
+            return False
         if not fresh and unit.stored(path):
-            return                                  # another process finished it while this one waited
+            return True                             # another process finished it since this one looked
         for left in path.parent.glob(f".{path.name}.*.tmp"):
             left.unlink()                           # by a process that was killed: whoever writes has this lock
         start = time.perf_counter()
         arrays, settings = unit.compute(device)
         asked = {"asked": unit.images} if unit.images else {}
         settings = {"unit": unit.name} | asked | settings | origin(device, settings.get("dtype", "float32"),
-                                                                   settings.get("data", ""), time.perf_counter() - start)
+                                                                   settings.get("data", ""),
+                                                                   time.perf_counter() - start)
         news = path.with_name(f".{path.name}.new")
         news.touch()                                # before, so that no record is ever without it,
         write_record(path, arrays, settings)
-        news.touch()                                # and after, should rows of an older record have been written meanwhile
+        news.touch()    # and after, should rows of an older record have been written meanwhile
+        if unit.done:
+            unit.done()
+    return True
 
 
 def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:
@@ -165,7 +188,8 @@ def main(experiment: Callable[..., pd.DataFrame], doc: str | None) -> None:
     parser = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--unit", help=f"compute just this unit; {LISTED!r} prints their names, {NOTHING!r} computes none")
+    parser.add_argument("--unit",
+                        help=f"compute just this unit; {LISTED!r} prints their names, {NOTHING!r} computes none")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--results", type=Path, default=None)
     parser.add_argument("--fresh", action="store_true", help="compute units again whose record exists")

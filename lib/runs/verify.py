@@ -5,7 +5,8 @@ together with the images that were attacked with it: noise depends on purpose, s
 batches add their floating-point numbers in the same order. So on the same kind of processor, with the same torch, code
 and one thread, every number comes back to the last bit. Elsewhere sums are rounded otherwise, and a gradient near zero
 may change its sign: after one step an image differs in some pixels, after a hundred it is another path to the same
-place. `Tolerance` says what may come of that, and the image is computed alone: company would buy nothing. Exit status: 0 if all agree, 1 if one differs, 2 if nothing could be done.
+place. `Tolerance` says what may come of that, and the image is computed alone: company would buy nothing. Exit status:
+0 if all agree, 1 if one differs, 2 if nothing could be done.
 """
 
 import argparse
@@ -27,8 +28,8 @@ from lib.runs.units import device_name, device_of
 from lib.runs.victims import Victim, first_images
 
 Arrays = dict[str, np.ndarray]
-ON_A_GPU = 50                   # about how many times as fast as one core of a CPU: for guesses of how long something takes
-PER_CELL = ("predictions", "log_joint", "l2", "linf")       # arrays whose first axis is the cell, and the second the image
+ON_A_GPU = 50   # about how many times as fast as one core of a CPU: for guesses of how long something takes
+PER_CELL = ("predictions", "log_joint", "l2", "linf")   # arrays whose first axis is the cell, and the second the image
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ ATTACKED = Tolerance(draws=0.3, nats=2.0, relative=0.05, l2=0.05)
 
 @dataclass(frozen=True)
 class Check:
-    """again(settings, first, last, results, device): the arrays of test images first <= i < last, named as in the record."""
+    """again(settings, first, last, results, device): the arrays of test images first <= i < last, named as in
+    the record."""
 
     again: Callable[[dict, int, int, Path | None, torch.device], Arrays]
     tolerance: Tolerance = ATTACKED
@@ -84,8 +86,8 @@ CHECKS = {                      # another experiment joins by one entry
     "precision": Check(lambda s, first, last, results, device: precision.compute(
         s["model"], s["cells"][0]["eps"], s["seed"], s["profile"], results, device, first, last)[0]),
     "averaging": Check(lambda s, first, last, results, device: averaging.compute(
-        s["model"], s["variant"] if s["variant"] == averaging.NO_NOISE else int(s["variant"]), first, last, s["profile"],
-        s["seed"], results, device)[0]),
+        s["model"], s["variant"] if s["variant"] == averaging.NO_NOISE else int(s["variant"]), first,
+        last, s["profile"], s["seed"], results, device)[0]),
 }
 
 
@@ -197,15 +199,18 @@ def main() -> int:
     args = parser.parse_args()
     seed = secrets.randbelow(10**6) if args.seed is None else args.seed
     try:
-        device, chosen = device_of(args.device), drawn(args.profile, seed, args.images, results=args.results, limit=args.limit)
+        device, chosen = (device_of(args.device),
+                          drawn(args.profile, seed, args.images, results=args.results, limit=args.limit))
         if not chosen:
             raise ValueError(f"no record of profile {args.profile!r} has its weights and took under {args.limit:g} s")
-        print(f"{len(chosen)} images, drawn with seed {seed}; about {sum(one.seconds for one in chosen):.0f} s", flush=True)
+        print(f"{len(chosen)} images, drawn with seed {seed}; about {sum(one.seconds for one in chosen):.0f} s",
+              flush=True)
         bad = exact = 0
         for one in chosen:
             wrong, same = verify(one, device, args.results)
             bad, exact = bad + bool(wrong), exact + same
-            print(f"{one.name}: " + ("DIFFERS: " + "; ".join(wrong) if wrong else "the same bits" if same else "agrees"), flush=True)
+            print(f"{one.name}: "
+                  + ("DIFFERS: " + "; ".join(wrong) if wrong else "the same bits" if same else "agrees"), flush=True)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

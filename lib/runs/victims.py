@@ -40,7 +40,8 @@ class Victim:
         """Images attacked or judged together: few where every image is decoded for each class and sample."""
         return self.profile.batch_for(self.model.name)
 
-    def logits_fn(self, purpose: str, images: Sequence[int], *, dtype: str = "float32", fixed: bool = False) -> LogitsFn:
+    def logits_fn(self, purpose: str, images: Sequence[int], *, dtype: str = "float32",
+                  fixed: bool = False) -> LogitsFn:
         """Images to (batch, class) float32 logits, with new draws at each call (or always the same, where `fixed`)."""
         return self.logits_fn_of(purpose, images, dtype=dtype, fixed=fixed)(torch.arange(len(images)))
 

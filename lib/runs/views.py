@@ -1,4 +1,5 @@
-"""What pages read from the records of lib.runs.detection: reject curves, worst cases, and pictures with their readings."""
+"""What pages read from the records of lib.runs.detection: reject curves, worst cases, and pictures with their
+readings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,8 @@ from lib.runs.units import device_of
 
 @dataclass(frozen=True)
 class Bench:
-    """All records of one system of detectors and one seed. attacks: by words ("switching (12), best iterate") and eps."""
+    """All records of one system of detectors and one seed. attacks: by words ("switching (12), best iterate")
+    and eps."""
 
     system: str
     natural: dict[str, Record]
@@ -53,8 +55,8 @@ def bench(system: str, profile: str, seed: int, results: Path | None = None) -> 
 
 
 def curves(of: Bench, model: str, words, eps: float) -> dict[str, Curve]:
-    """Exact reject curves of one of reject.SYSTEMS under the attacks of these words that are stored; WORST among them is
-    the worst case over every attack in this ball, and then the others stand on the images of the worst case too."""
+    """Exact reject curves of one of reject.SYSTEMS under the attacks of these words that are stored; WORST among them
+    is the worst case over every attack in this ball, and then the others stand on the images of the worst case too."""
     there, found = of.at(eps) if of.ready else {}, {}
     n = of.shared(eps) if WORST in words else None
     for name in words:
@@ -76,7 +78,8 @@ def worst_curve(clean: Record, attacked: list[Record], model: str) -> Curve:
 
 
 def hardest(attacked: list[Record], model: str) -> np.ndarray:
-    """The highest score at which any of the attacks makes the system misread an image, (image); minus infinity for none.
+    """The highest score at which any of the attacks makes the system misread an image, (image); minus infinity
+    for none.
 
     Raises ValueError where records do not start with the same images.
     """
@@ -91,7 +94,8 @@ def hardest(attacked: list[Record], model: str) -> np.ndarray:
 
 
 def lost(of: Bench, model: str, words: str, eps: float, rejected: float, per_class: bool = False) -> np.ndarray | None:
-    """Which images of an attack a system misreads and accepts, at a threshold of `reject.fitted`; None without records."""
+    """Which images of an attack a system misreads and accepts, at a threshold of `reject.fitted`; None
+    without records."""
     record = of.at(eps).get(words)
     if record is None or not of.ready:
         return None
@@ -101,7 +105,8 @@ def lost(of: Bench, model: str, words: str, eps: float, rejected: float, per_cla
 
 def shared_error(of: Bench, model: str, words: str, eps: float, rejected: float, per_class: bool = False
                  ) -> tuple[float, float, float]:
-    """The error under one attack on the images that every attack at this radius got, as in the worst case; low, high."""
+    """The error under one attack on the images that every attack at this radius got, as in the worst case;
+    low, high."""
     found = lost(of, model, words, eps, rejected, per_class)
     if found is None:
         return np.nan, np.nan, np.nan
@@ -109,7 +114,8 @@ def shared_error(of: Bench, model: str, words: str, eps: float, rejected: float,
     return (float(found.mean()), *wilson(found.mean(), len(found)))
 
 
-def harder(of: Bench, model: str, words: str, other: str, eps: float, rejected: float) -> tuple[float, float, float, int]:
+def harder(of: Bench, model: str, words: str, other: str, eps: float,
+           rejected: float) -> tuple[float, float, float, int]:
     """How much more a system errs under an attack than under another, paired over the images of both; low, high, n."""
     one, two = (lost(of, model, name, eps, rejected) for name in (words, other))
     if one is None or two is None:
@@ -155,7 +161,8 @@ def read_as_target(of: Bench, cases: dict[str, str], eps: float) -> pd.DataFrame
             for reader, classes in seen.items():
                 share = float((classes == record["target"]).mean())
                 low, high = wilson(share, len(classes))
-                rows.append({"model": model, "reader": reader, "value": share, "low": low, "high": high, "n": len(classes)})
+                rows.append({"model": model, "reader": reader, "value": share, "low": low, "high": high,
+                             "n": len(classes)})
     return pd.DataFrame(rows, columns=["model", "reader", "value", "low", "high", "n"])
 
 
@@ -170,7 +177,8 @@ def scores(of: Bench, model: str, words: str, eps: float) -> tuple[np.ndarray, n
 
 
 def target_scores(of: Bench, model: str, words: str, eps: float) -> tuple[np.ndarray, np.ndarray] | None:
-    """Logits of their own class on natural images, and of the target on images pushed towards it; None without records."""
+    """Logits of their own class on natural images, and of the target on images pushed towards it; None
+    without records."""
     record = of.at(eps).get(words)
     if record is None or not of.ready:
         return None
@@ -185,11 +193,13 @@ def as_likely(natural: np.ndarray, attacked: np.ndarray, share: float = 0.05) ->
     return (float(above.mean()), *wilson(above.mean(), len(above)), len(above))
 
 
-def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, float]]) -> dict:
+def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, float]], rejected: float = 0.01) -> dict:
     """Arguments of `plots.grid`: the first test images, unselected, and what attacks made of them, a row each.
 
     clean: (image, H, W) in [0, 1]. cases: row name -> (system, attack, eps). The caption says what the attacked system
-    reads and what f reads; a red frame marks what the system misreads. Where all attacks go towards a class, the same in
+    reads, in brackets if it refuses the image, and what f reads; a red frame marks what the system misreads
+    and accepts.
+    rejected: share of validation images that the threshold refuses. Where all attacks go towards a class, the same in
     all rows, columns name it.
     """
     found = {row: (model, of.at(eps)[words]) for row, (model, words, eps) in cases.items() if words in of.at(eps)}
@@ -197,9 +207,10 @@ def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, floa
     images, captions, flagged = [list(clean[:count])], [[""] * count], [[False] * count]
     for model, record in found.values():
         seen, f = reading(record, model)[0][:count], record["f"].argmax(1)[:count]
+        accepted = (fitted(of.natural["validation"], model, rejected)(record)[1] if of.ready else seen == seen)[:count]
         images.append(list(record["thumbs"][:count, 0]))
-        captions.append([f"{a}, f: {b}" for a, b in zip(seen, f)])
-        flagged.append((seen != record["label"][:count]).tolist())
+        captions.append([f"{a}, f: {b}" if passed else f"({a}), f: {b}" for a, b, passed in zip(seen, f, accepted)])
+        flagged.append((accepted & (seen != record["label"][:count])).tolist())
     first = next(iter(found.values()))[1] if found else None
     columns = [f"a {k}" for k in first["label"][:count]] if found else []
     if found and all("target" in record.arrays for _, record in found.values()):
@@ -211,7 +222,8 @@ def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, floa
 def spot_check(system: str, profile: str, seed: int, device: str, images: int = 4, results: Path | None = None) -> str:
     """Read the first test images again with the weights of the record: one line says if the logits agree."""
     clean, target = bench(system, profile, seed, results).natural.get("clean"), device_of(device)
-    weights = [checkpoint("GAT", profile, seed, variant_of(system, k), results) for k in DETECTORS[profile].systems[system]]
+    weights = [checkpoint("GAT", profile, seed, variant_of(system, k), results)
+               for k in DETECTORS[profile].systems[system]]
     weights += [checkpoint(name, profile, 0, "", results) for name in ("f", "Madry")]
     if clean is None or not all(path.exists() for path in weights):
         return agreement({}, images)

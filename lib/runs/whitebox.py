@@ -1,4 +1,4 @@
-"""FGSM, PGD and MIM as published, and the strong protocol, on every classifier of Li et al. (2019)."""
+"""FGSM, PGD and MIM as published, on every classifier of Li et al. (2019), and what lib.runs.strong does on a batch."""
 
 from pathlib import Path
 
@@ -22,9 +22,11 @@ def cells(profile: Profile, attack: str) -> list[dict]:
     steps = profile.steps[attack]
     if attack == "strong":
         return [{"attack": "pgd", "norm": "linf", "eps": eps, "steps": steps,       # of no one length: blank step_size
-                 "loss": "margin to a class, cross-entropy", "restarts": profile.restarts, "draws": profile.gradient_draws}
+                 "loss": "margin to a class, cross-entropy", "restarts": profile.restarts,
+                 "draws": profile.gradient_draws}
                 for eps in profile.strong_eps]
-    return [{"attack": attack, "norm": "linf", "eps": eps, "steps": steps, "step_size": eps if attack == "fgsm" else STEP_SIZE,
+    return [{"attack": attack, "norm": "linf", "eps": eps, "steps": steps,
+             "step_size": eps if attack == "fgsm" else STEP_SIZE,
              "loss": "cross-entropy", "restarts": 1, "draws": 1} for eps in profile.eps]
 
 
@@ -42,9 +44,11 @@ def published_attack(victim: Victim, attack: str, eps: float, x, y, images, dtyp
 
 
 def strong_attack(victim: Victim, x, y, images, dtype: str) -> torch.Tensor:
-    """The strong protocol on one batch, from random corners of the ball: an adversarial image for each eps, (eps, batch, ...)."""
+    """The strong protocol on one batch, from random corners of the ball: an adversarial image for each eps, (eps,
+    batch, ...)."""
     profile = victim.profile
-    starts = torch.stack([unit_starts(x, images, "strong/start", victim.seed, r) for r in range(profile.restarts)]).sign()
+    starts = torch.stack(
+        [unit_starts(x, images, "strong/start", victim.seed, r) for r in range(profile.restarts)]).sign()
     return strong(victim.logits_fn_of("strong", images, dtype=dtype), x, y, [Linf(eps) for eps in profile.strong_eps],
                   starts=starts, steps=profile.steps["strong"], draws=profile.gradient_draws,
                   verdict_draws=profile.draws, check=max(1, profile.steps["strong"] // 4))
@@ -81,12 +85,15 @@ def compute(model: str, attack: str, seed: int, first: int, last: int, profile: 
     arrays = outcomes.judged(victim, adversarial, x, y, images, f"judge/{attack}", thumbs=THUMBS if first == 0 else 0)
     if zero:
         arrays["zero_gradient"] = np.concatenate(zero)
-    return arrays, {"experiment": "strong" if attack == "strong" else "whitebox", "dataset": dataset.name, "model": model,
-                    "attack": attack, "protocol": protocol, "seed": seed, "attack_seed": seed, "profile": profile,
-                    "cells": settings, "dtype": dtype, "data": dataset.source, "weights": victim.weights}
+    return arrays, {"experiment": "strong" if attack == "strong" else "whitebox", "dataset": dataset.name,
+                    "model": model, "attack": attack, "protocol": protocol, "seed": seed, "attack_seed": seed,
+                    "profile": profile, "cells": settings, "dtype": dtype, "data": dataset.source,
+                    "weights": victim.weights}
 
 
-def _units(attacks, profile: str, seed: int, results: Path | None) -> list[units.Unit]:
+def units_of(attacks, profile: str, seed: int, results: Path | None) -> list[units.Unit]:
+    """A unit for each model, attack and block of test images. attacks: some of ATTACKS, or "strong"
+    (lib.runs.strong)."""
     return [units.Unit(f"{model}_{attack}_seed{seed}_{first:05d}-{last:05d}",
                        lambda device, job=(model, attack, seed, first, last): compute(*job, profile, results, device))
             for model in MODELS for attack in attacks
@@ -96,14 +103,7 @@ def _units(attacks, profile: str, seed: int, results: Path | None) -> list[units
 def whitebox(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
              fresh: bool = False, only: str | None = None):
     """Rows of FGSM, PGD and MIM under the published protocol, over the eps grid, with detection rates."""
-    return units.ensure("whitebox", _units(ATTACKS, profile, seed, results), outcomes.summariser(profile, results),
-                        profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
-
-
-def strong_protocol(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
-                    fresh: bool = False, only: str | None = None):
-    """Rows of the strong protocol: several losses, averaged gradients, restarts, survivors carried over ascending eps."""
-    return units.ensure("strong", _units(("strong",), profile, seed, results), outcomes.summariser(profile, results),
+    return units.ensure("whitebox", units_of(ATTACKS, profile, seed, results), outcomes.summariser(profile, results),
                         profile=profile, device=device, results=results, fresh=fresh, only=only, seed=seed)
 
 

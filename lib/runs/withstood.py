@@ -9,10 +9,11 @@ from jaxtyping import Bool, Float
 
 from lib import metrics, tables
 from lib.models import MODELS
+from lib.models.graphs import GRAPHS
 from lib.results import select
 from lib.runs.outcomes import Pooled
 
-GENERATIVE = ("GFZ", "GFY", "GBZ", "GBY")
+GENERATIVE = tuple(name for name, graph in GRAPHS.items() if graph.generative)
 
 
 def worst_share(right: Bool[np.ndarray, "attack image draw"]) -> Float[np.ndarray, " image"]:
@@ -31,8 +32,8 @@ def worst_share(right: Bool[np.ndarray, "attack image draw"]) -> Float[np.ndarra
 def fixed_beside_fresh(fixed: list[Pooled], fresh: dict[str, list[Pooled]]) -> pd.DataFrame:
     """Accuracy with noise held fixed and with noise drawn afresh, on the images and at the eps that all records have.
 
-    fixed: groups of `lib.runs.referee`, of which models with noise count. fresh: attack -> groups. A line for each model
-    and way of asking: columns model, eps, noise ("fixed" or "fresh"), attack, value, low, high, n.
+    fixed: groups of `lib.runs.referee`, of which models with noise count. fresh: attack -> groups. A line for each
+    model and way of asking: columns model, eps, noise ("fixed" or "fresh"), attack, value, low, high, n.
     """
     lines = []
     for group in fixed:
@@ -42,7 +43,8 @@ def fixed_beside_fresh(fixed: list[Pooled], fresh: dict[str, list[Pooled]]) -> p
                       for attack, groups in fresh.items()} if "eps" in cell else {}
             if not theirs or not all(theirs.values()):
                 continue
-            asked = [("fixed", cell["variant"], group, number), *(("fresh", name, *found[0]) for name, found in theirs.items())]
+            asked = [("fixed", cell["variant"], group, number),
+                     *(("fresh", name, *found[0]) for name, found in theirs.items())]
             common = sorted(set.intersection(*(set(g["index"].tolist()) for *_, g, _ in asked)))
             for noise, name, g, k in asked:
                 share = metrics.correct(g["predictions"][k], g["label"])[np.isin(g["index"], common)]
@@ -53,20 +55,22 @@ def fixed_beside_fresh(fixed: list[Pooled], fresh: dict[str, list[Pooled]]) -> p
     return table.drop_duplicates(["model", "eps", "noise", "attack"])
 
 
-def noise_in_words(noise: pd.DataFrame, draws: int, little: float = 0.1) -> str:
-    """What our strong protocol leaves of each model of `fixed_beside_fresh` when it draws afresh, and when its noise is fixed.
+def noise_in_words(noise: pd.DataFrame, draws: int | str, little: float = 0.1) -> str:
+    """What our strong protocol leaves of each model of `fixed_beside_fresh` when it draws afresh, and when its noise
+    is fixed.
 
     draws: over how many the attack averages its gradient. little: a difference that needs no explanation.
     """
     found = []
     for (model, eps), rows in noise.groupby(["model", "eps"]):
-        fresh, fixed = (rows[(rows.noise == kind) & (rows.attack == name)] for kind, name in (("fresh", "strong"), ("fixed", "ours")))
+        fresh, fixed = (rows[(rows.noise == kind) & (rows.attack == name)]
+                        for kind, name in (("fresh", "strong"), ("fixed", "ours")))
         if len(fresh) and len(fixed):
             a, b = fresh.iloc[0], fixed.iloc[0]
             why = (f": either the attack averages too few draws ({draws}), or the noise is the defence"
                    if a.value - b.value > little else "")
-            found.append(f"On the same {a.n} images at eps {eps:g}, under our strong protocol, {model} keeps {tables.cell(a)} when "
-                         f"it draws afresh and {tables.cell(b)} when its draws are fixed{why}.")
+            found.append(f"On the same {a.n} images at eps {eps:g}, under our strong protocol, {model} keeps "
+                         f"{tables.cell(a)} when it draws afresh and {tables.cell(b)} when its draws are fixed{why}.")
     return " ".join(found) or "No records of fresh noise at the same eps exist yet."
 
 
@@ -85,8 +89,10 @@ def more_robust_in_words(rows: pd.DataFrame, eps: float) -> str:
     elif low.value > high.value:
         answer = "every generative model stands above every other, though the intervals overlap"
     else:
-        answer = f"the generative models do not stand above the others, and none keeps more than {tables.percent(found.value.max())}"
+        answer = ("not every generative model stands above every other, and no model of either kind keeps more than "
+                  + tables.percent(found.value.max()))
     missing = [name for name in MODELS if name not in set(found.model)]
     one, two = (f"{row.model}, {tables.cell(row)}, n = {row.n:.0f}" for row in (low, high))
-    return (f"At eps {eps:g} the strong protocol leaves the lowest generative model, {one}, and the highest other, {two}"
+    return (f"At eps {eps:g} the strong protocol leaves the lowest generative model, {one}, and the "
+            f"highest other, {two}"
             + f" (there are no rows of {tables.listed(missing)})" * bool(missing) + f": {answer}.")

@@ -19,7 +19,8 @@ def crossed(x):
 @pytest.mark.parametrize("best_iterate", [False, True])
 def test_the_distance_to_a_flat_border_is_found(best_iterate):
     x = torch.full((3, 1, 2, 3), 0.4, dtype=torch.float64)
-    found, ok = smallest_change(score, crossed, x, rounds=25, steps=200, step_size=0.01, c_max=50.0, best_iterate=best_iterate)
+    found, ok = smallest_change(score, crossed, x, rounds=25, steps=200, step_size=0.01, c_max=50.0,
+                                best_iterate=best_iterate)
     assert ok.all() and crossed(found).all()
     distance = (found - x).flatten(1).norm(dim=1)
     exact = BORDER * 6 ** 0.5
@@ -28,7 +29,8 @@ def test_the_distance_to_a_flat_border_is_found(best_iterate):
 
 def test_the_best_iterate_is_never_farther_than_the_last():
     x = 0.4 + 0.1 * torch.rand(5, 1, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    distance = {best: (smallest_change(score, crossed, x, rounds=6, steps=30, step_size=0.5, best_iterate=best)[0] - x).norm()
+    distance = {best: (smallest_change(score, crossed, x, rounds=6, steps=30, step_size=0.5,
+                                       best_iterate=best)[0] - x).norm()
                 for best in (False, True)}
     assert distance[True] <= distance[False] + 1e-9
 

@@ -1,9 +1,9 @@
-"""FGSM, PGD and MIM: identities with known answers, and the published algorithms written out by hand."""
+"""FGSM, PGD, MIM and Adam: identities with known answers, and the published algorithms written out by hand."""
 
 import pytest
 import torch
 
-from lib.attacks import L2, Linf, cross_entropy, fgsm, input_gradient, margin, mim, pgd
+from lib.attacks import L2, Linf, adam_pgd, best_by, cross_entropy, fgsm, input_gradient, margin, mim, pgd
 from tests.toys import Smooth, centred, generator, random_images, random_normal
 
 Y = torch.tensor([0, 1, 2, 1])
@@ -15,6 +15,7 @@ ATTACKS = {
         loss, x, ball, steps=10, step_size=0.3 * ball.eps,
         start=ball.random_start(x, [generator(int(1000 * image[0, 0, 0])) for image in x]), **more),
     "mim": lambda loss, x, ball, **more: mim(loss, x, ball, steps=10, step_size=0.3 * ball.eps, **more),
+    "adam": lambda loss, x, ball, **more: adam_pgd(loss, x, ball, steps=10, step_size=0.3 * ball.eps, **more),
 }
 every_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 
@@ -26,14 +27,24 @@ def with_black_and_white(dtype=torch.float64):
     return x
 
 
-@pytest.mark.parametrize("ball, dual", [(Linf(0.1), 1), (L2(0.5), 2)])
-@every_attack
+@pytest.mark.parametrize("attack, ball, dual", [(attack, *case) for name, attack in ATTACKS.items()
+                                                for case in ((Linf(0.1), 1), (L2(0.5), 2))
+                                                if (name, case[1]) != ("adam", 2)])
 def test_on_a_linear_loss_the_gain_is_eps_times_the_dual_norm(attack, ball, dual):
     weight = random_normal(4, 1, 2, 3)
     x = torch.full_like(weight, 0.5)                    # far from the box, so only the ball binds
     adv = attack(lambda x: (weight * x).sum((1, 2, 3)), x, ball)
     gain = (weight * (adv - x)).sum((1, 2, 3))
     torch.testing.assert_close(gain, ball.eps * weight.flatten(1).norm(p=dual, dim=1), rtol=0.02, atol=0)
+
+
+def test_on_a_linear_loss_adam_goes_along_the_diagonal_of_an_l2_ball():
+    """Each pixel takes steps of one length, whatever its gradient: the gain is that of the sign, not of the
+    gradient."""
+    weight, eps = random_normal(4, 1, 2, 3), 0.5
+    x = torch.full_like(weight, 0.5)
+    adv = ATTACKS["adam"](lambda x: (weight * x).sum((1, 2, 3)), x, L2(eps))
+    torch.testing.assert_close(adv - x, eps * weight.sign() / 6 ** 0.5, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("ball", [Linf(0), L2(0)])
@@ -136,6 +147,23 @@ def test_mim_is_the_published_algorithm():
     torch.testing.assert_close(mim(loss, x, Linf(eps), steps=7, step_size=0.05), x + delta, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("ball", [Linf(0.2), L2(0.5)])
+def test_adam_is_that_of_torch_with_a_projection_after_each_step(ball):
+    x, model = with_black_and_white(), Smooth()
+    loss, start = cross_entropy(model, Y), ball.random_start(x, generator(1))
+    delta = start.clone().requires_grad_()
+    adam = torch.optim.Adam([delta], lr=0.05, maximize=True)
+    for _ in range(7):
+        adam.zero_grad()
+        loss(x + delta).sum().backward()
+        adam.step()
+        with torch.no_grad():
+            delta.copy_(ball.project((x + delta).clamp(0, 1) - x))
+    ours = adam_pgd(loss, x, ball, steps=7, step_size=0.05, start=start)
+    torch.testing.assert_close(ours, x + delta.detach(), rtol=0, atol=1e-12)
+    assert not torch.equal(ours, pgd(loss, x, ball, steps=7, step_size=0.05, start=start))
+
+
 def test_mim_without_memory_is_pgd():
     x, loss = random_images(), cross_entropy(Smooth(), Y)
     torch.testing.assert_close(mim(loss, x, L2(0.5), steps=7, step_size=0.1, decay=0),
@@ -157,3 +185,21 @@ def test_keep_returns_the_last_iterate_that_counts_and_x_where_none_does():
     adv = pgd(lambda x: x.sum((1, 2, 3)), x, Linf(0.2), steps=6, step_size=0.05,
               keep=lambda x: x.mean((1, 2, 3)) <= limit)
     torch.testing.assert_close(adv.mean((1, 2, 3)), torch.tensor([0.6, 0.7, 0.5]))
+
+
+@pytest.mark.parametrize("counts", [None, lambda x: x[:, 0, 0, 0] < 0.6], ids=["all count", "some count"])
+@pytest.mark.parametrize("attack", [pgd, mim, adam_pgd])
+def test_best_by_returns_the_best_iterate_of_those_that_count(attack, counts):
+    x, model, seen = random_images(), Smooth(), []
+    loss, score = cross_entropy(model, Y), margin(model, (Y + 1) % 3)   # another aim, so that the last is not the best
+    run = {"steps": 12, "step_size": 0.15}
+    attack(loss, x, Linf(0.4), **run,
+           keep=lambda image: (seen.append(image.clone()), torch.ones(len(x), dtype=torch.bool))[1])
+    expected, best = x.clone(), [-torch.inf] * len(x)
+    for image in seen:
+        for i, value in enumerate(score(image).tolist()):
+            if value > best[i] and (counts is None or counts(image)[i]):
+                expected[i], best[i] = image[i], value
+    found = attack(loss, x, Linf(0.4), **run, keep=best_by(score, counts))
+    assert torch.equal(found, expected)
+    assert len(seen) == 12 and not torch.equal(found, seen[-1])

@@ -67,6 +67,11 @@ def test_every_attack_that_takes_labels_refuses_bad_ones(attack, y):
         attacks(random_images(2), y)[attack]()
 
 
+def test_the_ends_of_the_pixel_range_and_the_first_class_are_accepted():
+    check_pair(torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1), torch.tensor([0, 9]))
+    check_pair(torch.zeros(0, 1, 1, 1), torch.zeros(0, dtype=torch.int64))
+
+
 def test_images_and_labels_of_different_batches_are_refused():
     with pytest.raises(ValueError, match="x holds 3 images and y 2 labels; expected as many"):
         check_pair(random_images(3), Y)

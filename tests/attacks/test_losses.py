@@ -46,7 +46,8 @@ def test_margin_survives_logits_of_any_size():
 def test_towards_a_class_is_its_lead_over_the_true_one_whatever_the_others_do():
     logits, target = random_normal(4, 3), torch.tensor([1, 0, 2, 2])
     lead = towards(constant(logits), Y, target)(random_images())
-    torch.testing.assert_close(lead, torch.stack([logits[i, t] - logits[i, y] for i, (y, t) in enumerate(zip(Y, target))]))
+    torch.testing.assert_close(lead,
+                               torch.stack([logits[i, t] - logits[i, y] for i, (y, t) in enumerate(zip(Y, target))]))
     gradient = input_gradient(towards(read_out, Y[:1], target[:1]), as_image(3.0, 0.0, 2.0))
     assert gradient.flatten().tolist() == [-1, 1, 0]        # the margin would raise the third
 

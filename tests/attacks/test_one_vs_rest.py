@@ -88,8 +88,9 @@ def test_labels_of_a_wrong_kind_are_refused_before_any_work():
         best_wrong_detector(Toy(), Y - 1)
 
 
-@pytest.mark.parametrize("loss", [lambda heads, y: best_wrong_detector(heads, y), lambda heads, y: detector_margin(heads, y),
-                                  lambda heads, y: combined(heads, heads, y), lambda heads, y: switching(heads, heads, y)])
+@pytest.mark.parametrize("loss",
+                         [lambda heads, y: best_wrong_detector(heads, y), lambda heads, y: detector_margin(heads, y),
+                          lambda heads, y: combined(heads, heads, y), lambda heads, y: switching(heads, heads, y)])
 def test_a_single_detector_has_no_wrong_class_and_is_refused(loss):
     class One(Toy):
         def __call__(self, x):

@@ -1,10 +1,13 @@
 """The strong protocol: what is within reach is found, survivors are carried, and cutting the work changes nothing."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from lib.attacks import L2, Linf, input_gradient, margin, misread_share, strong
-from lib.attacks.strong import objective, others
+from lib.attacks.strong import STRIDES, objective, others, stretches
+from lib.profiles import PROFILES
 from tests.toys import Noisy, Smooth, centred, generator, random_images, random_normal
 
 EPS = (0.02, 0.05, 0.1, 0.2)
@@ -86,6 +89,41 @@ def test_cutting_the_work_into_other_units_gives_the_same_attack(parts):
         torch.testing.assert_close(attack(images), whole[:, images], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("check", [1, 3, 25, 1000])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 10, 20, 21, 100])
+def test_each_stage_takes_a_quarter_of_the_steps_however_often_one_looks(steps, check):
+    found = stretches(steps, check)
+    assert [stride for length, stride in found for _ in range(length)] == [STRIDES[4 * step // steps]
+                                                                           for step in range(steps)]
+    assert all(1 <= length <= check for length, _ in found)
+
+
+@pytest.mark.parametrize("steps", [10, 20, 21])
+def test_by_default_one_looks_at_the_end_of_each_stage(steps):
+    x, balls, model = random_images(8), [Linf(0.05), Linf(0.2)], Smooth()
+    y = model(x).argmax(1)
+    attack = partial(strong, lambda index: model, x, y, balls, starts=starts(x, Linf(1)), steps=steps, **CERTAIN)
+    assert torch.equal(attack(), attack(check=1000))
+    assert stretches(steps, -(-steps // 4)) == stretches(steps, 1000)
+
+
+@pytest.mark.parametrize("steps", sorted({profile.steps["strong"] for profile in PROFILES.values()}))
+def test_experiments_take_the_stretches_that_they_took_before_stages_cut_them(steps):
+    check = max(1, steps // 4)
+    before = [(min(check, steps - begin), STRIDES[4 * begin // steps]) for begin in range(0, steps, check)]
+    assert stretches(steps, -(-steps // 4)) == before
+
+
+def test_the_attack_finds_the_images_that_it_found_before_stages_cut_stretches():
+    x, balls, model = random_images(6), [Linf(0.05), Linf(0.2)], Smooth()
+    found = strong(Noisy(model, 0.5).of, x, model(x).argmax(1), balls, starts=starts(x, Linf(1)), steps=12,
+                   check=3, draws=2, verdict_draws=5)
+    moved = torch.tensor([[0.179946998193447061, 0.0, -0.00749999999999978462, 0.0, 0.0, 0.2],
+                          [0.229946998193446828, -0.376799526203714097, -0.4, -0.309735260237446131, 0.0, 0.2]],
+                         dtype=torch.float64)
+    torch.testing.assert_close((found - x).flatten(2).sum(2), moved, rtol=0, atol=1e-12)
+
+
 def test_averaging_and_majority_see_through_noise(linear):
     model, x, y = linear
     found = strong(Noisy(model, 0.3).of, x, y, [Linf(0.2)], starts=starts(x, Linf(1)), steps=20, check=10)[0]
@@ -110,7 +148,8 @@ def test_restarts_go_for_the_likeliest_other_class_first_then_for_the_next():
     logits = torch.tensor([[0.0, 3.0, 5.0, 4.0]])
     ranked = others(lambda x: logits, random_images(1), torch.tensor([1]), 2)
     assert ranked.tolist() == [[2, 3, 0]]
-    rises = [input_gradient(objective(restart, lambda x: x.flatten(1), torch.tensor([1]), ranked), logits.view(1, 1, 1, 4))
+    rises = [input_gradient(objective(restart, lambda x: x.flatten(1), torch.tensor([1]), ranked),
+                            logits.view(1, 1, 1, 4))
              for restart in (0, 2, 4, 6)]
     assert [int(gradient.argmax()) for gradient in rises] == [2, 3, 0, 2]
     every = input_gradient(objective(1, lambda x: x.flatten(1), torch.tensor([1]), ranked), logits.view(1, 1, 1, 4))

@@ -50,13 +50,13 @@ def test_a_grid_goes_on_past_a_failed_setting_keeps_its_page_and_exits_with_1(re
 def test_a_record_that_was_asked_for_too_little_is_made_though_it_is_there(results, tmp_path):
     rings("smoke", results=results)
     record = str(results / "smoke/rings/seed3.npz")
-    plan = {"units": {record: {"after": [], "words": "lib.runs.rings --profile smoke --seed 0 --unit seed3"}}, "pages": {},
-            "build": str(tmp_path), "results": str(results), "device": "cpu", "gpus": 0}
+    plan = {"units": {record: {"after": [], "words": "lib.runs.rings --profile smoke --seed 0 --unit seed3"}},
+            "pages": {}, "build": str(tmp_path), "results": str(results), "device": "cpu", "gpus": 0}
     (tmp_path / "plan.json").write_text(json.dumps(plan))
     log = tmp_path / "log/smoke/rings/seed3.txt"
     for again in ([], [record]):
-        done = subprocess.run(command.command(tmp_path / "plan.json", 1, "local", [], again), cwd=ROOT, capture_output=True,
-                              env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True)
+        done = subprocess.run(command.command(tmp_path / "plan.json", 1, "local", [], again), cwd=ROOT,
+                              capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True)
         assert done.returncode == 0 and log.exists() == bool(again), done.stderr
 
 

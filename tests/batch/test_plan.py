@@ -16,12 +16,14 @@ RINGS = "book/deep_bayes/two_rings.ipynb"
 
 def drawn(pages, profile, folder, units=None, names=None):
     jobs = plan.settings([Path(page) for page in pages], profile, 0, "cpu")
-    return plan.draw_up(jobs, folder / "build", units=units, experiments=plan.wanted([page for page, *_ in jobs]) if names is None
+    return plan.draw_up(jobs, folder / "build", units=units,
+                        experiments=plan.wanted([page for page, *_ in jobs]) if names is None
                         else names, device="cpu", gpus=0, results=folder)
 
 
 def test_every_experiment_of_the_library_is_in_the_plan():
-    commands = {path.stem for path in (ROOT / "lib" / "runs").glob("*.py") if re.search(r"^    units\.main\(", path.read_text(), re.M)}
+    commands = {path.stem for path in (ROOT / "lib" / "runs").glob("*.py")
+                if re.search(r"^    units\.main\(", path.read_text(), re.M)}
     assert commands == set(experiments.AFTER)
 
 

@@ -89,7 +89,7 @@ def test_our_loop_costs_little_beyond_its_gradients():
     contest = loops.small(net, x, y, {}, "", steps=5)
     entries = {name: contest.entries[name].run for name in (loops.BARE, "ours")}
     seconds = timing.alternating(entries, rounds=9)
-    assert seconds["ours"].min() < 1.5 * seconds[loops.BARE].min()          # far less in fact: a busy machine may not fail it
+    assert seconds["ours"].min() < 1.5 * seconds[loops.BARE].min()  # far less in fact: a busy machine may not fail it
 
 
 @pytest.mark.parametrize("library", peers.installed())
@@ -128,10 +128,12 @@ def test_operations_are_those_of_matrix_products_and_convolutions():
 
 def test_peak_memory_returns_although_threads_are_not_forked():
     """In a process of its own, since without the mend it would wait forever."""
-    code = ("import torch; from benchmarks.timing import peak_memory; torch.set_num_threads(2); a = torch.rand(600, 600); "
-            "run = lambda: (a @ a).exp().sum(); run(); print(peak_memory(run, torch.device('cpu')) > 1)")
+    code = ("import torch; from benchmarks.timing import peak_memory; torch.set_num_threads(2); a = "
+            "torch.rand(600, 600); run = lambda: (a @ a).exp().sum(); run(); print(peak_memory(run, "
+            "torch.device('cpu')) > 1)")
     environment = os.environ | {"OMP_NUM_THREADS": "2"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True,
+                          text=True, timeout=60)
     assert done.stdout.strip() == "True", done.stderr
 
 
@@ -142,5 +144,6 @@ def test_peak_memory_sees_what_a_call_takes_and_frees():
 
 def test_runs_alternate_and_the_first_does_not_count():
     calls = []
-    seconds = timing.alternating({"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), time.sleep(0.01))}, 2)
+    seconds = timing.alternating(
+        {"a": lambda: calls.append("a"), "b": lambda: (calls.append("b"), time.sleep(0.01))}, 2)
     assert "".join(calls) == "ababab" and seconds["b"].min() >= 0.01 > seconds["a"].max()

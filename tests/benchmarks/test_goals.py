@@ -36,5 +36,6 @@ def test_the_table_reads_rows_and_says_where_there_are_none():
     met = table.met.to_dict()
     assert met["gradient step of GFZ against the plain way"] == "yes"
     assert met["PGD over its bare passes"] == "no"
-    assert met["PGD against the fastest library"] == "yes" and table.measured["PGD against the fastest library"].startswith("2 ")
+    assert (met["PGD against the fastest library"] == "yes"
+            and table.measured["PGD against the fastest library"].startswith("2 "))
     assert met["PGD on GFZ against CleverHans on the plain model"] == "no"

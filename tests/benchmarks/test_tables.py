@@ -1,5 +1,6 @@
 """Tables of contests: the slowest first, three figures, and words where nothing is there yet."""
 
+import pandas as pd
 import pytest
 
 from benchmarks import tables
@@ -11,13 +12,15 @@ def rows(*cells):
     return tidy([key | {"variant": v, "metric": m, "value": x, "low": x, "high": x} for v, m, x in cells])
 
 
-FOUND = rows(("fast", "seconds", 0.001), ("slow", "seconds", 0.0123456), ("fast", "speedup", 12.3456), ("slow", "speedup", 1.0))
+FOUND = rows(("fast", "seconds", 0.001), ("slow", "seconds", 0.0123456), ("fast", "speedup", 12.3456),
+             ("slow", "speedup", 1.0))
 
 
 def test_the_slowest_comes_first_and_times_are_in_thousandths():
     table = tables.table(FOUND)
     assert list(table.index) == ["slow", "fast"] and list(table.columns) == ["ms an image", "times as fast"]
-    assert table.loc["slow", "ms an image"] == "12.3 (12.3 to 12.3)" and table.loc["fast", "times as fast"].startswith("12.3 ")
+    assert (table.loc["slow", "ms an image"] == "12.3 (12.3 to 12.3)"
+            and table.loc["fast", "times as fast"].startswith("12.3 "))
 
 
 def test_a_number_is_said_or_said_to_be_missing():
@@ -37,3 +40,12 @@ def test_panels_split_a_count_off_the_name_of_a_way():
     assert panels["images"][["way", "count", "value"]].values.tolist() == [["ours", 5, 2.0]]
     assert panels["images "].value.tolist() == [12.0] and panels["samples"].empty
     assert all(frame.empty for frame in tables.panels(found[:0]).values())
+
+
+def test_ways_are_compared_by_median_seconds_and_told_apart_by_their_quartiles():
+    rows = pd.DataFrame({"metric": ["seconds", "seconds", "speedup", "speedup"], "variant": ["a", "b"] * 2,
+                         "value": [2.0, 5.0, 1.7, 1.8], "low": [1.0, 4.0, 1.6, 1.65], "high": [3.0, 6.0, 1.9, 2.0]})
+    assert tables.faster(rows, "a", "b") == "2.5" and tables.faster(rows, "a", "c") == tables.MISSING
+    assert "no more than the spread" in tables.apart(rows, "a", "b") and tables.apart(rows, "a", "c") == tables.MISSING
+    wide = rows.assign(low=[0, 0, 1.6, 2.0], high=[0, 0, 1.7, 2.1])
+    assert tables.apart(wide, "b", "a") == "they save time" and tables.apart(wide, "a", "b") == "they cost time"

@@ -65,20 +65,23 @@ def test_every_control_changes_the_picture_by_keyboard_and_says_its_name(page, b
             WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png != before)
             back[0].send_keys(back[1])
             WebDriverWait(browser, 10).until(lambda _: frame.screenshot_as_png == before)
-            named = control if control.get_attribute("aria-label") else control.find_element(By.CSS_SELECTOR, "[role=slider]")
+            named = (control if control.get_attribute("aria-label")
+                     else control.find_element(By.CSS_SELECTOR, "[role=slider]"))
             assert named.get_attribute("aria-label") == control.find_element(By.CSS_SELECTOR, ".widget-label").text
     assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_is_legible_in_light_and_dark_on_a_phone_and_on_paper(page, built, browser):
-    """Text has a contrast of 4.5 (WCAG 2.2, AA); at 360 pixels nothing sticks out; paper is white whatever the screen was."""
+    """Text has a contrast of 4.5 (WCAG 2.2, AA); at 360 pixels nothing sticks out; paper is white whatever the
+    screen was."""
     from selenium.webdriver.support.ui import WebDriverWait
     opened(browser, built / page)
     theme = "document.documentElement.dataset.theme = arguments[0]"
 
     def turns(name):        # the page hears of a change of medium only when the next frame is drawn
-        WebDriverWait(browser, 10).until(lambda d: d.execute_script("return document.documentElement.dataset.theme") == name)
+        WebDriverWait(browser, 10).until(
+            lambda d: d.execute_script("return document.documentElement.dataset.theme") == name)
 
     for name in ("light", "dark"):
         browser.execute_script(theme, name)
@@ -93,7 +96,8 @@ def test_a_page_is_legible_in_light_and_dark_on_a_phone_and_on_paper(page, built
     try:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
         turns("light")
-        controls = "return [...document.querySelectorAll('.widget-slider, .widget-toggle-buttons')].filter(c => c.checkVisibility())"
+        controls = ("return [...document.querySelectorAll('.widget-slider, .widget-toggle-buttons')].filter(c => "
+                    "c.checkVisibility())")
         assert browser.execute_script(controls) == []
     finally:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

@@ -26,8 +26,9 @@ def page(tmp_path_factory):
 
 def checked(folder) -> str:
     """What continuous checking says of the page: as for the book's own."""
-    words = ["-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env", "-c", "/dev/null", "--rootdir", str(folder),
-             f"--nbval-sanitize-with={ROOT / 'tests/book/sanitize.cfg'}", str(folder / "page.ipynb")]
+    words = ["-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env", "-c", "/dev/null",
+             "--rootdir", str(folder), f"--nbval-sanitize-with={ROOT / 'tests/book/sanitize.cfg'}",
+             str(folder / "page.ipynb")]
     return subprocess.run([sys.executable, "-m", "pytest", *words], cwd=folder, capture_output=True, text=True).stdout
 
 

@@ -60,7 +60,8 @@ def test_a_page_keeps_no_trace_of_the_machine_or_the_runner(page):
     notebook = nbformat.read(ROOT / page, as_version=4)
     assert notebook == command.bare(nbformat.read(ROOT / page, as_version=4))
     assert not [cell for cell in notebook.cells if "injected-parameters" in cell.metadata.get("tags", [])]
-    shown = [output.get("text", "") + "".join(str(output.get("data", {}).get(kind, "")) for kind in ("text/plain", "text/html"))
+    shown = [output.get("text", "")
+             + "".join(str(output.get("data", {}).get(kind, "")) for kind in ("text/plain", "text/html"))
              for _, output in outputs(page)]
     assert MACHINE.findall("\n".join([*shown, *(cell.source for cell in notebook.cells)])) == []
 
@@ -85,7 +86,8 @@ def test_every_figure_says_in_words_what_it_shows(page):
         if any(kind.startswith("image/") for kind in data):
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             silent += [] if len(alt.split()) >= 4 else [cell.source]
-        silent += [tag for tag in re.findall(r"<img\b[^>]*>", data.get("text/html", "")) if not re.search(r'alt="[^"]{8,}"', tag)]
+        silent += [tag for tag in re.findall(r"<img\b[^>]*>", data.get("text/html", ""))
+                   if not re.search(r'alt="[^"]{8,}"', tag)]
     assert silent == []
 
 
@@ -100,7 +102,8 @@ def test_every_figure_with_a_name_is_cited_in_prose_and_every_citation_names_one
 @pages
 def test_a_page_says_where_its_rows_come_from(page):
     """At its end, by `pages.origin`; or in words, that it has none."""
-    shown = [output.data.get("text/html", "") for cell in cells(page)[-1:] for output in cell.outputs if "data" in output]
+    shown = [output.data.get("text/html", "") for cell in cells(page)[-1:]
+             for output in cell.outputs if "data" in output]
     assert any("book-origin" in text for text in shown) or "shows no stored rows" in cells(page, "markdown")[-1].source
 
 

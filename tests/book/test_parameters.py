@@ -95,7 +95,8 @@ def test_values_of_the_command_line_are_pythons_own():
 
 
 def test_a_failed_page_is_kept_with_its_error_and_without_the_runners_notes(page, tmp_path):
-    problem = command.execute(page("print(seed)\nraise ValueError('no such eps')"), out := tmp_path / "out.ipynb", {"seed": 7})
+    problem = command.execute(page("print(seed)\nraise ValueError('no such eps')"),
+                              out := tmp_path / "out.ipynb", {"seed": 7})
     assert problem == "ValueError: no such eps"
     kept = nbformat.read(out, as_version=4)
     assert "no such eps" in str([cell.get("outputs") for cell in kept.cells])

@@ -21,7 +21,8 @@ LIMIT = 25
 def took(page, folder, environment) -> tuple[float, subprocess.CompletedProcess]:
     """Seconds of a run: of the clock or of the processor, whichever is less, since both are slowed by neighbours."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "lib.pages", "run", str(page), "--profile", "smoke", "--out", str(folder)],
+    done = subprocess.run([sys.executable, "-m", "lib.pages", "run", str(page), "--profile", "smoke",
+                           "--out", str(folder)],
                           cwd=ROOT, env=environment, capture_output=True, text=True)
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
     return min(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime), done

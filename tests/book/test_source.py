@@ -7,8 +7,8 @@ from lib import pages, results
 
 
 def rows(**more) -> pd.DataFrame:
-    shared = {"experiment": "clean", "attack": "clean", "seed": 0, "seconds": 1800.0, "profile": "laptop", "device": "CPU",
-              "commit": "1a2b3c", "data": "original pixels"}
+    shared = {"experiment": "clean", "attack": "clean", "seed": 0, "seconds": 1800.0, "profile": "laptop",
+              "device": "CPU", "commit": "1a2b3c", "data": "original pixels"}
     return results.tidy([shared | {"model": model} | more for model in ("GFZ", "GFZ", "DBX")])
 
 

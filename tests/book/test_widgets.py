@@ -76,7 +76,8 @@ def follow(widget, **at):
 
 def test_panels_follow_all_controls_that_they_name_in_any_order():
     box = grid({"model": ["A", "B"], "eps": [0.1, 0.25], "false-positive rate": ["5%", "10%"]},
-               lambda eps, model: f"{model}@{eps}", lambda false_positive_rate: false_positive_rate, head="<style></style>")
+               lambda eps, model: f"{model}@{eps}", lambda false_positive_rate: false_positive_rate,
+               head="<style></style>")
     kinds = [type(control).__name__ for control in box.children[:-1]]
     assert kinds == ["ToggleButtons", "SelectionSlider", "SelectionSlider"]
     assert [control.options for control in box.children[:-1]] == [("A", "B"), ("0.1", "0.25"), ("5%", "10%")]
@@ -89,7 +90,8 @@ def test_panels_follow_all_controls_that_they_name_in_any_order():
 
 def test_a_panel_is_drawn_once_for_each_combination_of_what_it_names():
     asked = []
-    grid({"model": ["A", "B"], "image": [0, 1, 2]}, lambda image: asked.append(image) or "", lambda: asked.append("once") or "")
+    grid({"model": ["A", "B"], "image": [0, 1, 2]}, lambda image: asked.append(image) or "",
+         lambda: asked.append("once") or "")
     assert asked == [0, 1, 2, "once"]
 
 

@@ -87,7 +87,8 @@ def test_smallest_radii_are_compared_image_by_image(tmp_path):
 def test_a_seed_that_only_one_model_of_a_side_has_is_left_out(tmp_path):
     """The mean over GFZ and GFY needs both: a second training of one of them must not leave the claim waiting."""
     high, low = np.arange(300) < 200, np.arange(300) < 50
-    rows = [r for model, right in (("GFZ", high), ("GFY", high), ("DFX", low)) for r in write(tmp_path, model, [right] * 2)]
+    rows = [r for model, right in (("GFZ", high), ("GFY", high), ("DFX", low))
+            for r in write(tmp_path, model, [right] * 2)]
     rows += write(tmp_path, "GFZ", [low] * 2, seed=1)
     found = claims.judge(compare(mean=["model"], above={"model": ["GFZ", "GFY"]}), store(tmp_path, *rows))
     assert found.truth is True, found.why
@@ -100,7 +101,8 @@ def test_a_pair_that_surely_refutes_decides_also_where_another_changes_with_the_
     turned = claims.judge(compare(), store(tmp_path, *rows))
     assert turned.truth is None and "changes with the training seed" in turned.why
     rows += write(tmp_path, "GBZ", wrong) + write(tmp_path, "DFZ", right)
-    found = claims.judge(compare(above={"model": ["GFZ", "GBZ"]}, below={"model": ["DFX", "DFZ"]}), store(tmp_path, *rows))
+    found = claims.judge(compare(above={"model": ["GFZ", "GBZ"]}, below={"model": ["DFX", "DFZ"]}),
+                         store(tmp_path, *rows))
     assert found.truth is False and "GBZ − DFZ" in found.why
 
 

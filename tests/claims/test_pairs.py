@@ -33,6 +33,14 @@ def test_accuracy_is_over_natural_images():
     assert pairs.outcomes(NATURAL + ATTACKS, keys).mean() == pytest.approx(row["value"])
 
 
+def test_accuracy_is_over_natural_images_where_keys_of_one_attack_are_given_too():
+    keys = {"metric": "accuracy", "model": "GAT-generative", "detector": "reject 1%"}
+    attack = {"eps": 0.3, "loss": "detectors (9)"}
+    assert pairs.outcomes(NATURAL + ATTACKS, keys | attack).equals(pairs.outcomes(NATURAL + ATTACKS, keys))
+    without = [record for record in NATURAL if record.settings["attack"] != "clean"]
+    assert pairs.outcomes(without + ATTACKS, keys | attack) is None
+
+
 @pytest.mark.parametrize("gone", [{"loss": "another"}, {"eps": 0.4}, {"detector": "reject 7%"}])
 def test_without_a_record_or_a_known_threshold_there_is_nothing_to_pair(gone):
     keys = ERROR | {"model": "Madry", "detector": "reject 5%", "loss": "detectors (9)"} | gone
@@ -63,7 +71,8 @@ def test_two_attacks_on_a_detector_are_compared_on_the_negatives_that_both_got(t
         write_record(tmp_path / "laptop" / "auc" / f"GAT_linf0.3_{name}_seed0.npz", record.arrays, record.settings)
     (tmp_path / "laptop" / "auc.csv").write_text("experiment,metric,model,seed\n")
     keys = {"experiment": "auc", "metric": "auc", "model": "GAT", "variant": "linf0.3", "class": "0"}
-    found = contrast({}, keys | {"restarts": 0}, keys | {"restarts": 10}, Evidence(rows={}, records=tmp_path / "laptop", profile="laptop"))
+    found = contrast({}, keys | {"restarts": 0}, keys | {"restarts": 10},
+                     Evidence(rows={}, records=tmp_path / "laptop", profile="laptop"))
     first, second = ranked()["attacked"][:20], ranked(10, n=20, lift=0.05)["attacked"]
     assert found.n == 20 and found.value == pytest.approx(auc(-RNG_NATURAL, -first) - auc(-RNG_NATURAL, -second))
     assert 0 < found.value and found.high - found.low < 0.3          # paired: far narrower than two intervals of 20

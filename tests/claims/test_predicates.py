@@ -66,7 +66,8 @@ def test_one_counterexample_refutes_a_claim_about_cells_of_which_some_are_missin
     assert found.truth is truth and (truth is False or "waits for the row" in found.why)
 
 
-@pytest.mark.parametrize("near, then, truth", [(0.1, 0.3, True), (0.1, 0.9, False), (0.9, 0.3, None), (0.9, 0.9, None), (None, 0.3, None)])
+@pytest.mark.parametrize("near, then, truth",
+                         [(0.1, 0.3, True), (0.1, 0.9, False), (0.9, 0.3, None), (0.9, 0.9, None), (None, 0.3, None)])
 def test_a_condition_that_is_not_met_leaves_a_claim_open_and_names_what_it_lacks(near, then, truth):
     rows = [row(v, model=m, attack="fgsm", eps=0.2) for m, v in (("DFZ", near), ("DFX", then)) if v is not None]
     test = {"kind": "given", "that": bound(model=["DFZ"]), "then": bound(), "lacks": "a better DFZ"}
@@ -95,7 +96,8 @@ def test_a_difference_of_two_intervals_is_wider_than_either_and_narrower_than_th
     {"kind": "guess"}, {"kind": "bound", "experiment": "x", "metric": "y"}, {"kind": "waits"}, compare(epsilon=0.1),
     {"kind": "compare", "experiment": "x", "metric": "y", "above": {"modle": "GFZ"}, "below": {"model": "DFX"}},
     trend(direction="sideways"), {"kind": "all", "parts": [{"kind": "guess"}]},
-    {"kind": "given", "that": {"kind": "guess"}, "then": bound(), "lacks": "x"}, {"kind": "given", "that": bound(), "then": bound()}])
+    {"kind": "given", "that": {"kind": "guess"}, "then": bound(), "lacks": "x"},
+    {"kind": "given", "that": bound(), "then": bound()}])
 def test_a_predicate_that_cannot_be_judged_is_refused(broken):
     with pytest.raises(ValueError, match="predicate"):
         claims.check(broken)

@@ -28,6 +28,17 @@ def test_an_entry_links_to_its_rows_and_to_the_ledger_from_wherever_it_stands(pa
     assert re.findall('href="([^"]*)"', html) == links
 
 
+def test_an_entry_says_what_its_number_is_what_was_drawn_and_what_makes_it_light():
+    table = claims.ledger(rows=frame(*decided()))
+    line = table[table.id == "fig3b"].iloc[0]
+    assert line.of and f"{line.ours}, {line.of}".replace(">", "&gt;") in claims.as_html(table[table.id == "fig3b"])
+    rings = table[table.id == "fig2a"].assign(seeds=5, verdict="holds", ours="1")
+    html = claims.as_html(rings)
+    assert "5 training sets" in html and f"<dt>but</dt><dd>{rings.iloc[0].caution}</dd>" in html
+    assert (claims.cautions(rings) == f"fig2a is {rings.iloc[0].caution}"
+            and claims.cautions(table.assign(verdict="fails")).startswith("no claim"))
+
+
 def test_a_claim_without_rows_links_to_none():
     table = claims.ledger(rows=frame(*decided()))
     assert "href" not in claims.as_html(table[table.id == "fig3b"].assign(link=""))

@@ -14,7 +14,7 @@ RIGHT, MISREAD = RNG.random(200) < 0.9, RNG.random(150) < 0.7
 def test_an_integrated_system_asks_the_detector_of_the_class_that_f_names():
     f, heads = np.array([[0.0, 2.0], [3.0, 1.0]]), np.array([[5.0, -0.7], [0.2, 9.0]])
     predicted, score = integrated(f, heads)
-    assert predicted.tolist() == [1, 0] and score.tolist() == [-0.7, 0.2]       # floats: nothing is cut to whole numbers
+    assert predicted.tolist() == [1, 0] and score.tolist() == [-0.7, 0.2]   # floats: nothing is cut to whole numbers
     assert [part.tolist() for part in generative(heads)] == [[0, 1], [5.0, 9.0]]
 
 

@@ -40,7 +40,8 @@ def test_logits_and_gradients_are_those_of_the_plain_way(name):
     noise = noise_for(model)
     torch.testing.assert_close(class_scores(model, x, noise), naive.logits(model, x, noise), rtol=1e-5, atol=1e-5)
     for loss in (cross_entropy, margin):
-        ours, plain = (input_gradient(loss(lambda x: logits(model, x, noise), y), x) for logits in (class_scores, naive.logits))
+        ours, plain = (input_gradient(loss(lambda x: logits(model, x, noise), y), x)
+                       for logits in (class_scores, naive.logits))
         assert relative(ours, plain) < 1e-4, loss       # log weights of 100 nats: float32 itself gives 1e-5 of them
 
 
@@ -51,7 +52,8 @@ def test_on_colour_images_too():
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     noise = noise_for(model)
     torch.testing.assert_close(class_scores(model, x, noise), naive.logits(model, x, noise), rtol=1e-5, atol=1e-5)
-    ours, plain = (input_gradient(lambda x: logits(model, x, noise)[:, 0], x) for logits in (class_scores, naive.logits))
+    ours, plain = (input_gradient(lambda x: logits(model, x, noise)[:, 0], x)
+                   for logits in (class_scores, naive.logits))
     assert relative(ours, plain) < 1e-5
 
 
@@ -79,7 +81,8 @@ def test_the_size_of_the_pieces_does_not_matter(monkeypatch):
 def test_the_way_back_is_walked_for_few_images_of_all(monkeypatch):
     model, (x, y), walked = trained("GFZ"), digits(), []
     plain = decoder.Decoder.pull
-    monkeypatch.setattr(decoder.Decoder, "pull", lambda self, grad, *more: walked.append(len(grad)) or plain(self, grad, *more))
+    monkeypatch.setattr(decoder.Decoder, "pull",
+                        lambda self, grad, *more: walked.append(len(grad)) or plain(self, grad, *more))
     input_gradient(margin(lambda x: class_scores(model, x, noise_for(model)), y), x)
     assert 0 < sum(walked) <= 2 * SAMPLES * BATCH               # the margin looks at two classes of ten
 

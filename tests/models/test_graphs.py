@@ -48,12 +48,13 @@ def test_log_joint_adds_one_term_for_each_modelled_variable(name):
             return Known(value)
         return given
     graph = GRAPHS[name]
-    total = log_joint(graph, {"z": factor("z", 1.), "y": factor("y", 10.), "x": factor("x", 100.)}, x=torch.tensor(0), y=torch.tensor(0), z=torch.tensor(0))
+    total = log_joint(graph, {"z": factor("z", 1.), "y": factor("y", 10.), "x": factor("x", 100.)}, x=torch.tensor(0),
+                      y=torch.tensor(0), z=torch.tensor(0))
     assert asked == {v: graph.parents(v) for v in "zyx" if graph.parents(v) is not None}
     assert total == sum({"z": 1, "y": 10, "x": 100}[v] for v in asked)
 
 
-def test_generative_graphs_are_those_in_which_the_class_helps_to_make_the_image():
+def test_generative_graphs_are_those_that_make_the_image_and_do_not_read_the_class_off_it():
     assert [name for name, graph in GRAPHS.items() if graph.generative] == ["GFZ", "GFY", "GBZ", "GBY"]
 
 

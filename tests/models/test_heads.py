@@ -29,7 +29,8 @@ def test_stacked_logits_are_those_of_separate_networks_on_shared_images_and_on_t
     separate, x, own = nets(), images(5), images(COUNT, 5)
     heads = Heads(separate)
     torch.testing.assert_close(heads(x), torch.cat([net(x) for net in separate], dim=1), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(heads(own), torch.cat([net(o) for net, o in zip(separate, own)], dim=1), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(heads(own), torch.cat([net(o) for net, o in zip(separate, own)], dim=1),
+                               rtol=1e-5, atol=1e-6)
 
 
 def test_stacked_gradients_are_those_of_separate_networks_for_weights_and_images():

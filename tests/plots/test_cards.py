@@ -14,7 +14,8 @@ BLACK = np.zeros((4, 4), np.uint8)
 def case(seen=3, label=7, score=1.0, image=0, eps=0.1, model="GFZ", **more):
     nats = np.full(10, -50.0)
     nats[seen] = -20.0
-    given = {"clean": BLACK, "attacked": BLACK + 51, "draws": np.array([3, 3, 7]), "readings": {"kl": Reading(score, 2.0, 0.5)}}
+    given = {"clean": BLACK, "attacked": BLACK + 51, "draws": np.array([3, 3, 7]),
+             "readings": {"kl": Reading(score, 2.0, 0.5)}}
     return Case(model=model, attack="fgsm", eps=eps, image=image, label=label, log_joint=nats, **given | more)
 
 
@@ -45,7 +46,8 @@ def test_the_difference_is_red_where_brighter_blue_where_darker_and_paper_where_
 
 
 def test_the_deck_turns_through_every_case_and_refuses_a_gap():
-    cases = {(m, "fgsm", i, e): case(model=m, image=i, eps=e, label=i) for m in ("GFZ", "GBZ") for i in (0, 1) for e in (0.1, 0.2)}
+    cases = {(m, "fgsm", i, e): case(model=m, image=i, eps=e, label=i) for m in ("GFZ", "GBZ") for i in (0, 1)
+             for e in (0.1, 0.2)}
     deck = cards.deck(cases)
     assert [control.description for control in deck.children[:-1]] == list(cards.NAMED)
     assert deck.children[2].options == ("a 0, no. 0", "a 1, no. 1")

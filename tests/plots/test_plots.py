@@ -35,7 +35,8 @@ def test_two_rows_for_one_mark_are_refused_by_name():
 
 def test_the_style_is_seaborns():
     wanted = sns.axes_style("ticks") | sns.plotting_context("paper", font_scale=1.2)
-    written = {name: pytest.approx(value) if isinstance(value, float) else value for name, value in palette.SEABORN.items()}
+    written = {name: pytest.approx(value) if isinstance(value, float) else value
+               for name, value in palette.SEABORN.items()}
     assert {name: wanted[name] for name in written} == written
     silent = {name for name in wanted if name not in palette.RC and wanted[name] != mpl.rcParamsDefault[name]}
     assert silent <= {"image.cmap", "figure.facecolor"}      # every image of the book names its colours
@@ -105,7 +106,8 @@ def speeds(**columns) -> pd.DataFrame:
 
 
 def test_speedups_show_every_way_but_the_reference():
-    both = pd.concat([speeds(), speeds(variant="plain", value=1.0, low=1.0, high=1.0), speeds(subject="DFX", value=60.0)])
+    both = pd.concat([speeds(), speeds(variant="plain", value=1.0, low=1.0, high=1.0),
+                      speeds(subject="DFX", value=60.0)])
     said = words(plots.speedups(both, "times as fast", reference="plain"))
     assert "ours, float32" in said and "DFX" in said and "plain" not in said
     assert "no rows yet" in words(plots.speedups(both[:0], "times as fast", reference="plain"))

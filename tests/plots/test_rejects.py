@@ -6,8 +6,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from lib import plots
+from lib import metrics, plots
 from lib.plots import rejects
+from lib.runs import reject
 
 
 @dataclass
@@ -25,7 +26,8 @@ def words(figure) -> str:
 
 
 def test_nothing_to_draw_gives_a_sentence():
-    assert "no rows yet" in words(plots.reject_curves({"GAT-generative": {}})) and "no rows yet" in words(plots.distances({}))
+    assert ("no rows yet" in words(plots.reject_curves({"GAT-generative": {}}))
+            and "no rows yet" in words(plots.distances({})))
     assert "no rows yet" in words(plots.logit_histograms({})) and "no rows yet" in words(plots.logit_ranges({}, {}))
     assert "no rows yet" in words(plots.auc_by_class(pd.DataFrame({"variant": []})))
 
@@ -52,21 +54,27 @@ def test_the_error_axis_reaches_as_far_as_what_is_shown():
 
 
 def test_a_published_point_is_a_ring_with_its_name():
-    figure = plots.reject_curves({"Madry": {"x": CURVE}}, {"Madry": {"published": (0.08, 0.984)}}, y="accuracy", bottom=0.85)
+    figure = plots.reject_curves({"Madry": {"x": CURVE}}, {"Madry": {"published": (0.08, 0.984)}},
+                                 y="accuracy", bottom=0.85)
     ring = figure.axes[0].lines[-1]
     assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (0.08, 0.984) and ring.get_markerfacecolor() == "none"
     assert "published" in words(figure)
 
 
 def test_a_line_of_distances_ends_below_one_where_some_images_never_arrive():
-    figure = plots.distances({"a": (np.array([1.0, 3.0, 0.0]), np.array([True, True, False]))}, {"earlier": 2.0, "ours": 2.5})
+    figure = plots.distances({"a": (np.array([1.0, 3.0, 0.0]), np.array([True, True, False]))},
+                             {"earlier": 2.0, "ours": 2.5})
     line = figure.axes[0].lines[0]
     assert line.get_ydata()[-1] == 2 / 3 and line.get_xdata().tolist()[:3] == [0, 1.0, 3.0]
     plots.distances({"a": (np.array([1.0]), np.array([False]))})           # none arrives: still a figure
+    both = plots.distances({"a": (np.array([2.0]), np.array([True])),
+                            rejects.NEAREST: (np.array([1.0]), np.array([True]))})
+    assert both.axes[0].lines[1].get_color() == "#26241f" and "images: 1" in words(both)
 
 
 def test_auc_has_a_panel_for_each_system_and_a_ring_where_a_number_is_printed():
-    rows = pd.DataFrame({"variant": ["linf0.3", "linf0.5"], "class": ["0", "0"], "value": 0.99, "low": 0.98, "high": 1.0})
+    rows = pd.DataFrame({"variant": ["linf0.3", "linf0.5"], "class": ["0", "0"], "value": 0.99,
+                         "low": 0.98, "high": 1.0})
     figure = plots.auc_by_class(rows, rows[:1])
     assert [axis.get_title("left") for axis in figure.axes] == ["l∞ 0.3", "l∞ 0.5"]
     assert [len(axis.lines) for axis in figure.axes] == [2, 1]
@@ -77,7 +85,8 @@ def test_histograms_and_ranges_of_logits_show_every_image():
     figure = plots.logit_histograms({"Madry": (rng.normal(5, 1, 100), rng.normal(4, 1, 20))}, "target logit", "pushed")
     assert "target logit" in words(figure) and "pushed" in words(figure)
     assert sum(patch.get_height() for patch in figure.axes[0].patches[:30]) > 0.99
-    ranges = plots.logit_ranges({"test digits": rng.normal(5, 1, 50), "noise": rng.normal(-9, 1, 50)}, {"1%": 1.0, "5%": 2.0})
+    ranges = plots.logit_ranges({"test digits": rng.normal(5, 1, 50), "noise": rng.normal(-9, 1, 50)},
+                                {"1%": 1.0, "5%": 2.0})
     assert "test digits" in words(ranges) and "5%" in words(ranges)
 
 
@@ -85,3 +94,8 @@ def test_long_names_widen_a_grid_instead_of_squeezing_its_images():
     images = [[np.zeros((4, 4)), None]]
     short, long = (plots.grid(images, [name], ["a", "b"]) for name in ("GFZ", "a rather long name of a row\nand more"))
     assert long.get_figwidth() > short.get_figwidth() == 2.4
+
+
+def test_the_worst_case_is_called_in_figures_as_in_rows():
+    assert rejects.WORST == reject.WORST == metrics.WORST
+    assert rejects.painted(reject.WORST)[0] == rejects.INK

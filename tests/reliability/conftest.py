@@ -1,4 +1,5 @@
-"""Counts of the faults that these tests bring about; with FAULTS=<file>.csv the counts become a record and rows (make reliability)."""
+"""Counts of the faults that these tests bring about; with FAULTS=<file>.csv the counts become a record and rows (make
+reliability)."""
 
 import os
 import time
@@ -69,9 +70,11 @@ def root():
 def summarise(records) -> list[dict]:
     """A row for each fault and metric."""
     from_here = ("experiment", "profile", "seed", *ORIGIN)
-    return [{name: r.settings[name] for name in from_here} | {"class": str(fault), "metric": metric, "value": int(value)}
+    return [{name: r.settings[name] for name in from_here}
+            | {"class": str(fault), "metric": metric, "value": int(value)}
             for r in records for at, fault in enumerate(r["fault"])
-            for metric, value in (("tried", r["tried"][at]), ("survived", r["survived"][at]), ("lost", r["tried"][at] - r["survived"][at]))]
+            for metric, value in (("tried", r["tried"][at]), ("survived", r["survived"][at]),
+                                  ("lost", r["tried"][at] - r["survived"][at]))]
 
 
 def pytest_sessionfinish(session):

@@ -21,8 +21,9 @@ FLIPS, CUTS = 150, 40
 def folder(tmp_path, undisturbed):
     """Rows and records of the two rings, and weights of a network of one layer."""
     shutil.copytree(undisturbed, tmp_path, dirs_exist_ok=True)
-    record = read_record(tmp_path / "smoke/rings/seed0.npz")        # a smaller one, so that flips reach every part of it
-    write_record(tmp_path / "small.npz", {"points": record["points"][:30], "label": record["label"][:30]}, record.settings)
+    record = read_record(tmp_path / "smoke/rings/seed0.npz")    # a smaller one, so that flips reach every part of it
+    write_record(tmp_path / "small.npz", {"points": record["points"][:30], "label": record["label"][:30]},
+                 record.settings)
     save_weights(tmp_path / "weights.safetensors", torch.nn.Linear(8, 4), {"model": "toy"})
     return tmp_path
 
@@ -92,7 +93,8 @@ def test_deleting_just_the_damaged_file_mends_it(folder, tally):
 
 
 def test_deleting_just_the_damaged_weights_or_state_of_a_training_mends_it(tmp_path, tally):
-    """Weights are trained again to the same numbers; a training cut short begins again where its state cannot be read."""
+    """Weights are trained again to the same numbers; a training cut short begins again where its state cannot
+    be read."""
     faults = tally("damaged", "a damaged file deleted")
     first = trained("DBX", "smoke", 0, torch.device("cpu"), results=tmp_path).state_dict()
     (weights,) = (tmp_path / "smoke/checkpoints").glob("*.safetensors")
@@ -104,7 +106,8 @@ def test_deleting_just_the_damaged_weights_or_state_of_a_training_mends_it(tmp_p
             trained("DBX", "smoke", 0, torch.device("cpu"), results=tmp_path)
         path.unlink()
         again = trained("DBX", "smoke", 0, torch.device("cpu"), results=tmp_path).state_dict()
-        faults.count(all(torch.equal(again[name], value) for name, value in first.items()) and not path.with_suffix(".state").exists())
+        faults.count(all(torch.equal(again[name], value) for name, value in first.items())
+                     and not path.with_suffix(".state").exists())
     assert faults.lost == 0
 
 
@@ -141,7 +144,8 @@ def test_what_would_run_code_when_it_is_read_is_refused_and_does_not_run(tmp_pat
 
 def test_a_file_that_promises_more_than_memory_holds_is_refused(tmp_path, tally):
     faults = tally("hostile", "a file that promises more than memory holds")
-    head = b"\x93NUMPY\x01\x00\x76\x00" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }".ljust(117) + b"\n"
+    head = (b"\x93NUMPY\x01\x00\x76\x00"
+            + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }".ljust(117) + b"\n")
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
         file.writestr("settings.npy", head)
     (tmp_path / "b.safetensors").write_bytes((2**62).to_bytes(8, "little") + b"{}")

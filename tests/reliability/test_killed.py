@@ -128,7 +128,8 @@ def crowded(folder):
         time.sleep(0.1)
         return {"number": np.array([int(name)])}, {"experiment": "toy"}
     todo = [units.Unit(str(i), lambda device, i=i: compute(device, str(i))) for i in range(6)]
-    return units.ensure("toy", todo, lambda records: [{"experiment": "toy", "value": int(r["number"][0])} for r in records],
+    return units.ensure("toy", todo,
+                        lambda records: [{"experiment": "toy", "value": int(r["number"][0])} for r in records],
                         profile="smoke", results=folder, device="cpu")
 
 
@@ -137,7 +138,8 @@ def test_processes_that_share_results_do_each_unit_once_and_leave_all_rows(tmp_p
     crowd = [started(crowded, tmp_path) for _ in range(4)]
     for process in crowd:
         process.join()
-    whole = read_rows(tmp_path / "smoke/toy.csv").value.tolist() == list(range(6)) and len(list(tmp_path.glob("*.mark"))) == 6
+    whole = (read_rows(tmp_path / "smoke/toy.csv").value.tolist() == list(range(6))
+             and len(list(tmp_path.glob("*.mark"))) == 6)
     for process in crowd:
         faults.count(process.exitcode == 0 and whole)
     assert faults.lost == 0
@@ -152,11 +154,14 @@ def test_a_batch_whose_drivers_are_killed_goes_on_by_the_same_command(results, u
     for seed in (0, 1):
         shutil.copy(undisturbed / f"smoke/rings/seed{seed}.npz", results / "smoke/rings")
     kept = stamp(results / "smoke/rings/seed0.npz")
-    line = [sys.executable, "-m", "lib.batch", "book/deep_bayes/two_rings.ipynb", "--profile", "smoke", "--out", str(tmp_path / "out")]
+    line = [sys.executable, "-m", "lib.batch", "book/deep_bayes/two_rings.ipynb", "--profile", "smoke", "--out",
+            str(tmp_path / "out")]
     batch = subprocess.Popen(line, cwd=ROOT, env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while batch.poll() is None and len(list((results / "smoke/rings").glob("*.npz"))) < 3:
         time.sleep(0.1)
-    drivers = [batch.pid, *(child.pid for child in psutil.Process(batch.pid).children() if "snakemake" in " ".join(child.cmdline()))]
+    drivers = [batch.pid,
+               *(child.pid for child in psutil.Process(batch.pid).children()
+                 if "snakemake" in " ".join(child.cmdline()))]
     for driver in drivers:
         os.kill(driver, signal.SIGKILL)
     batch.wait()

@@ -1,4 +1,5 @@
-"""The attack experiments: their records do not depend on how the work is cut, and their rows follow from the records."""
+"""The attack experiments: their records do not depend on how the work is cut, and their rows follow from
+the records."""
 
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import torch
 
 from lib.metrics import correct
 from lib.results import one, read_record, select
-from lib.runs import averaging, carlini, clean, outcomes, precision, samples, whitebox
+from lib.runs import averaging, carlini, clean, outcomes, precision, samples, strong, whitebox
 from lib.runs.training import training
 from lib.runs.victims import Victim, first_images
 
@@ -112,18 +113,24 @@ def test_averaged_gradients_are_compared_on_the_same_images_and_fixed_draws_keep
     assert set(select(rows, metric="accuracy").variant) == {"", "fixed"}
     lines = averaging.compared("smoke", 0, folder).set_index("draws")
     assert lines.index.tolist() == ["1", "2", "fixed"] and set(lines.n) == {4}
-    assert lines["fixed noise"].notna().tolist() == [False, False, True]
+    assert lines.held.notna().tolist() == [False, False, True]
     right = [correct(read_record(folder / f"smoke/averaging/GFZ_{way}_seed0_00000-00004.npz")["predictions"][0],
                      read_record(folder / "smoke/averaging/GFZ_1draws_seed0_00000-00004.npz")["label"]).mean()
              for way in ("1draws", "2draws")]
     assert lines.lost["2"] == pytest.approx(right[0] - right[1])
+    said = averaging.in_words(lines.reset_index())
+    assert f"2 draws {100 * lines.lost['2']:.1f} points (".replace("-", "−") in said and "none of them" in said
+    assert averaging.shown(lines.reset_index()).loc[("GFZ, eps 0.15", "fixed"), "n"] == 4
+    assert "no records" in averaging.in_words(averaging.compared("smoke", 5, folder))
 
 
 def test_what_a_comparison_of_formats_cannot_tell_is_said_with_it():
-    line = {"model": "GFZ", "eps": 0.1, "float32": 0.9, "bfloat16": 0.9, "difference": 0.0, "low": -0.1, "high": 0.1, "n": 20}
+    line = {"model": "GFZ", "eps": 0.1, "float32": 0.9, "bfloat16": 0.9, "difference": 0.0, "low": -0.1,
+            "high": 0.1, "n": 20}
     said = precision.in_words(pd.DataFrame([line]))
     assert "eps 0.1, n = 20" in said and "no sign that the format matters" in said and "up to 10.0 points" in said
-    assert "surely different: GFZ at eps 0.1" in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}]))
+    assert ("surely different: GFZ at eps 0.1"
+            in precision.in_words(pd.DataFrame([line | {"difference": 0.2, "low": 0.1, "high": 0.3}])))
 
 
 def test_more_samples_are_predictions_of_their_own(folder):
@@ -133,7 +140,7 @@ def test_more_samples_are_predictions_of_their_own(folder):
     assert (record["log_joint"][0] != record["log_joint"][1]).any()
 
 
-@pytest.mark.parametrize("experiment", [whitebox.whitebox, whitebox.strong_protocol, carlini.carlini, clean.clean, training])
+@pytest.mark.parametrize("experiment", [whitebox.whitebox, strong.strong, carlini.carlini, clean.clean, training])
 def test_an_unknown_profile_is_refused_before_any_work(experiment, tmp_path):
     with pytest.raises(ValueError, match="unknown profile 'desktop'; expected one of smoke, laptop, paper"):
         experiment("desktop", results=tmp_path)

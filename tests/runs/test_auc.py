@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -37,7 +38,8 @@ def test_negatives_move_inside_the_ball_to_where_the_detector_likes_them_better(
 
 
 def test_of_random_starts_the_largest_logit_of_each_image_counts(heads, x):
-    few, many = (heads(auc.attacked(heads, x, 0, auc.Test("linf", 0.1, 2, 0.02, restarts=n), [0, 1, 2, 3], 0)) for n in (1, 4))
+    few, many = (heads(auc.attacked(heads, x, 0, auc.Test("linf", 0.1, 2, 0.02, restarts=n), [0, 1, 2, 3], 0))
+                 for n in (1, 4))
     assert (many >= few).all() and (many > few).any()
 
 
@@ -65,11 +67,24 @@ def test_the_first_two_detectors_get_every_test_and_the_others_the_main_one():
             "main", "longer", "normgrad", "restarts", "step size", "other ball"})
 
 
+def test_detectors_trained_with_longer_steps_than_published_are_all_tested_with_those_too():
+    for profile, system, shortened in (("laptop", "linf0.5", True), ("laptop", "l2-5.0", False),
+                                       ("paper", "linf0.5", False)):
+        plans = [auc.tests(profile, system, k) for k in (0, 8)]
+        kinds = [{strength.kind_of(test, system, profile): test for test in plan} for plan in plans]
+        assert all(("training" in kind) == shortened for kind in kinds)
+        if shortened:
+            inner, own = DETECTORS[profile].inner(system), kinds[1]["training"]
+            assert (own.steps, own.step_size, own.restarts) == (inner.steps, inner.step_size, 1)
+            assert plans[1][own] == plans[1][kinds[1]["main"]]
+
+
 @pytest.mark.parametrize("table, count", [("1", 16), ("8", 16), ("9", 32), ("10", 4), ("11", 10), ("12", 10)])
 def test_published_tables_are_read_in_the_form_of_our_rows(table, count):
     rows = published_auc(table)
     assert len(rows) == count and set(rows.variant) <= set(strength.SYSTEMS)
-    kinds = {strength.kind_of(auc.Test(r.norm, r.eps, int(r.steps), r.step_size, r.attack, int(r.restarts)), r.variant, "paper")
+    kinds = {strength.kind_of(auc.Test(r.norm, r.eps, int(r.steps), r.step_size, r.attack, int(r.restarts)),
+                              r.variant, "paper")
              for r in rows.itertuples()}
     expected = {"1": {"main", "longer"}, "8": {"normgrad"}, "9": {"main", "other ball"}, "10": {"main", "restarts"}}
     assert kinds == expected.get(table, {"main"})
@@ -86,7 +101,8 @@ def test_rows_follow_from_records_and_agree_with_scikit_learn(tmp_path):
     truth = np.repeat([1, 0], [len(record["natural"]), len(record["attacked"])])
     for metric, negatives in (("auc", "attacked"), ("auc_clean", "others")):
         value = rows[rows.metric == metric].value.item()
-        assert value == pytest.approx(roc_auc_score(truth, np.concatenate([record["natural"], record[negatives]])), abs=1e-6)
+        assert value == pytest.approx(roc_auc_score(truth, np.concatenate([record["natural"], record[negatives]])),
+                                      abs=1e-6)
     assert (record["label"] != 3).all() and (dataset_of("smoke").test.y[record["index"]] != 3).all()
     again = rows_from(tmp_path / "smoke/auc", auc.summarise)
     assert again.value.tolist() == pytest.approx(read_rows(tmp_path / "smoke/auc.csv").value.tolist(), rel=1e-5)
@@ -118,6 +134,18 @@ def test_a_drop_that_nobody_saw_may_still_meet_the_next_negative():
         found = strength.change(stored([1.5] * 100, range(100), natural), stored(after, range(100), natural))
         covered.append(found["low"] <= 0.009 <= found["high"])
     assert np.mean(covered) > 0.9
+
+
+def test_what_its_own_attack_cannot_touch_and_the_main_one_can_is_named():
+    rows = pd.DataFrame([("a", "3", "training", 1.0), ("a", "3", "main", 0.5), ("a", "8", "training", 0.99),
+                         ("a", "8", "main", 0.98), ("b", "0", "training", 0.9), ("b", "0", "main", 0.9),
+                         ("b", "1", "main", 0.1)],
+                        columns=["variant", "class", "kind", "value"])
+    found = strength.taught(rows)
+    assert (found.iloc[0].to_dict() == {"variant": "a", "class": "3", "training": 1.0, "main": 0.5, "fall": 0.5}
+            and len(found) == 3)
+    assert strength.fallen(found, {"a": "A", "b": "B"}) == "of A class 3; of B none"
+    assert strength.taught(rows[rows.kind == "main"]).empty and strength.fallen(found[:0], {}) == "no rows yet"
 
 
 def test_the_main_attack_beside_another_optimiser_is_that_of_the_first_table(tmp_path):

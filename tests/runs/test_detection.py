@@ -1,4 +1,5 @@
-"""Systems of detectors under attack: where attacked images may be, which of them is kept, and what a record says of them."""
+"""Systems of detectors under attack: where attacked images may be, which of them is kept, and what a record says
+of them."""
 
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def images():
 
 def attack(nets, images, name, steps=2, best=False, eps=EPS):
     target = (images[1] + 1) % 10
-    return detection.attack_batch({k: InBfloat16(net) for k, net in nets.items()}, name, *images, target, eps, steps, best, 10)
+    return detection.attack_batch({k: InBfloat16(net) for k, net in nets.items()}, name, *images, target, eps,
+                                  steps, best, 10)
 
 
 def score(nets, system, x, y):
@@ -82,8 +84,10 @@ def test_an_aligned_attack_gives_a_misread_image_or_the_clean_one(nets, images, 
 
 
 def test_a_record_holds_what_every_network_says_of_the_attacked_images(nets):
-    arrays, settings = detection.compute(lambda system, device: nets, "linf0.3", "detectors (9)", EPS, False, 4, "smoke", 0, CPU)
-    assert {"f": (4, 10), "heads": (4, 10), "madry": (4, 10)} == {name: arrays[name].shape for name in ("f", "heads", "madry")}
+    arrays, settings = detection.compute(lambda system, device: nets, "linf0.3", "detectors (9)", EPS, False, 4,
+                                         "smoke", 0, CPU)
+    assert {"f": (4, 10), "heads": (4, 10), "madry": (4, 10)} == {name: arrays[name].shape
+                                                                  for name in ("f", "heads", "madry")}
     assert (arrays["linf"] <= EPS + 1e-6).all() and arrays["thumbs"].shape == (4, 1, 28, 28)
     again = nets["heads"](torch.from_numpy(arrays["thumbs"]).float() / 255).numpy()
     assert np.abs(again - arrays["heads"]).max() < 0.05          # pictures are rounded to 256 levels

@@ -54,7 +54,8 @@ def test_attacks_are_compared_on_the_images_that_all_of_them_got():
 
 def test_the_worst_attack_of_each_image_stands_beside_the_attacks():
     weak, strong = outcomes([[[0] * 4, [1] * 4]], [0, 0]), outcomes([[[1] * 4, [0] * 4]], [0, 0])
-    groups = [replace(g, settings=g.settings | {"attack": name}) for name, g in (("pgd", weak), ("mim", weak), ("strong", strong))]
+    groups = [replace(g, settings=g.settings | {"attack": name})
+              for name, g in (("pgd", weak), ("mim", weak), ("strong", strong))]
     line = differences.side_by_side(groups, ["GFZ"], radii=(0.1,)).iloc[0]
     assert (line["pgd"], line["strong"], line[differences.WORST]) == (0.5, 0.5, 0)
 
@@ -96,7 +97,8 @@ def test_the_margin_is_the_true_class_less_the_best_other():
 
 
 def test_trainings_are_compared_on_the_images_that_both_have():
-    mine, short = outcomes([[[0, 0], [1, 1], [2, 0]]], [0, 1, 2]), outcomes([[[0, 0], [0, 0], [2, 0], [5, 5]]], [0, 1, 2, 3])
+    mine, short = (outcomes([[[0, 0], [1, 1], [2, 0]]], [0, 1, 2]),
+                   outcomes([[[0, 0], [0, 0], [2, 0], [5, 5]]], [0, 1, 2, 3]))
     table = differences.by_training([mine], [short])
     line = table.loc["pgd", "GFZ", "0.1"]
     assert (line["as trained here"], line["shortened"], line.n) == pytest.approx((2.5 / 3, 0.5, 3))
@@ -106,7 +108,8 @@ def test_trainings_are_compared_on_the_images_that_both_have():
 
 def test_what_a_shorter_training_changes_is_said_of_pgd_and_of_models_that_have_both(monkeypatch):
     mine, short = outcomes([[[0]], [[0]], [[0]]], [0]), outcomes([[[0]], [[0]], [[1]]], [0])
-    monkeypatch.setattr(differences, "stored", lambda experiment, *at: {"schedule": [short], "whitebox": [mine]}[experiment])
+    monkeypatch.setattr(differences, "stored",
+                        lambda experiment, *at: {"schedule": [short], "whitebox": [mine]}[experiment])
     said = differences.by_training_in_words("laptop", 0)
     assert said == ("after a tenth of the training, under published PGD at eps 0.3, "
                     "GFZ 0 % instead of 100 % of the first 1 images survive")
@@ -126,6 +129,7 @@ def test_the_length_of_every_training_is_said(monkeypatch):
 def test_claims_that_fail_by_a_model_of_a_shorter_training_are_named(monkeypatch):
     lengths = {"decoder": Training(120_000), "GBY": Training(7), "other": Training(120_000)}
     monkeypatch.setattr(differences, "profile_of", lambda name: replace(profile("smoke"), trainings=lengths))
-    lines = pd.DataFrame({"id": ["a", "b", "c"], "verdict": ["fails", "fails", "holds"], "why": ["PGD, GBY", "MIM, GFY", "GBY"]})
+    lines = pd.DataFrame({"id": ["a", "b", "c"], "verdict": ["fails", "fails", "holds"],
+                          "why": ["PGD, GBY", "MIM, GFY", "GBY"]})
     assert differences.resting_on_shorter(lines, "laptop") == "a (GBY)"
     assert differences.resting_on_shorter(lines[1:], "laptop") == "none"

@@ -54,20 +54,24 @@ def record(aim, step, best, l2, success, seed=0) -> Record:
     clean = dataset_of("smoke").test.images(slice(0, n)).numpy()
     moved = clean.copy()
     moved[:, 0, 0, 0] = np.where(np.array(success), clean[:, 0, 0, 0] + np.array(l2), clean[:, 0, 0, 0])
-    arrays = {"l2": np.array(l2, np.float32), "success": np.array(success), "heads": np.eye(10, dtype=np.float32)[[3] * n],
+    arrays = {"l2": np.array(l2, np.float32), "success": np.array(success),
+              "heads": np.eye(10, dtype=np.float32)[[3] * n],
               "thumbs": (moved * 255).round().astype(np.uint8), "label": np.zeros(n, np.int8)}
-    return Record(arrays, {"experiment": "distortion", "model": "GAT-generative", "variant": "linf0.3", "loss": aim, "steps": 2,
-                           "step_size": step, "protocol": "strong" if best else "published", "seed": seed,
-                           "profile": "smoke"}, Path("r"))
+    return Record(arrays,
+                  {"experiment": "distortion", "model": "GAT-generative", "variant": "linf0.3", "loss": aim, "steps": 2,
+                   "step_size": step, "protocol": "strong" if best else "published", "seed": seed,
+                   "profile": "smoke"}, Path("r"))
 
 
 def test_images_that_never_arrive_count_as_farthest_in_quantiles_and_not_at_all_in_the_mean():
-    rows = pd.DataFrame(distortion.summarise([record("random", 1.0, False, [0.2, 0.4, 0.0, 0.6], [True, True, False, True])]))
+    rows = pd.DataFrame(
+        distortion.summarise([record("random", 1.0, False, [0.2, 0.4, 0.0, 0.6], [True, True, False, True])]))
     value = rows.set_index(rows.metric + rows.get("detector", pd.Series("", rows.index)).fillna("")).value
     assert value["success"] == 0.75 and value["l2"] == pytest.approx(0.4)
     assert (value["l2_quantile25%"], value["l2_quantile50%"]) == pytest.approx((0.2, 0.4))
     assert value["l2_quantile75%"] == pytest.approx(0.6)
-    worse = pd.DataFrame(distortion.summarise([record("random", 1.0, False, [0.2, 0.0, 0.0, 0.0], [True, False, False, False])]))
+    worse = pd.DataFrame(
+        distortion.summarise([record("random", 1.0, False, [0.2, 0.0, 0.0, 0.0], [True, False, False, False])]))
     assert worse[worse.metric == "l2_quantile"].value.isna().tolist() == [False, True, True]
 
 
@@ -102,15 +106,29 @@ def test_dropping_the_aim_is_judged_search_by_search(folder):
     one = record("untargeted", 1.0, False, [0.2, 0.1], [True, True])
     write_record(folder / "smoke/distortion/GAT_linf0.3_d_seed0.npz", one.arrays, one.settings)
     found = routes.changes("linf0.3", "smoke", 0, folder).loc["from random to none"]
-    assert list(found.index) == [routes.PUBLISHED] and found.shorter.item() == pytest.approx(0.3) and found.n.item() == 2
+    assert (list(found.index) == [routes.PUBLISHED] and found.shorter.item() == pytest.approx(0.3)
+            and found.n.item() == 2)
 
 
 def test_records_are_named_by_aim_and_search_in_order(folder):
     assert list(routes.distances("linf0.3", "smoke", 0, folder)) == [
-        "random aim, published step", "random aim, smaller steps, best iterate", "no aim, smaller steps"]
+        "random aim, published step", "random aim, smaller steps, best iterate", "no aim, smaller steps", routes.EVERY]
     rows = pd.DataFrame({"loss": ["random", "random", "untargeted", "nearest"], "step_size": [1.0, 0.1, 0.1, np.nan],
                          "protocol": ["published", "published", "strong", "strong"]})
     assert tuple(routes.search(rows)) == (*routes.SEARCHES, routes.EVERY)
+
+
+def test_searches_are_drawn_on_the_images_that_all_of_them_had_with_the_shortest_way_to_each(folder):
+    two = record("untargeted", 0.1, False, [0.35, 0.1, 0.4], [True, False, False])
+    write_record(folder / "smoke/distortion/GAT_linf0.3_c_seed0.npz", two.arrays, two.settings)
+    far, arrived = routes.distances("linf0.3", "smoke", 0, folder)[routes.EVERY]
+    assert far.tolist() == pytest.approx([0.3, 0.1, 0.2]) and arrived.all()
+    write_record(folder / "smoke/distortion/GAT_linf0.3_b_seed0.npz",
+                 two.arrays | {"l2": two["l2"][:2], "success": two["success"][:2]},
+                 two.settings | {"loss": "random", "protocol": "strong"})
+    assert {len(l2) for l2, _ in routes.distances("linf0.3", "smoke", 0, folder).values()} == {2}
+    assert routes.unmoved("linf0.3", "smoke", 0, "untargeted", routes.SMALLER, folder)[:2] == (2, 3)
+    assert routes.unmoved("linf0.3", "smoke", 0, "untargeted", routes.BEST, folder) is None
 
 
 def test_pictures_leave_a_gap_where_an_image_never_arrived(folder):
@@ -121,12 +139,14 @@ def test_pictures_leave_a_gap_where_an_image_never_arrived(folder):
 def test_the_spot_check_sees_a_picture_that_is_not_where_its_record_says(folder):
     assert "3 records lie as far" in routes.spot_check("linf0.3", "smoke", 0, folder)
     wrong = record("random", 1.0, False, [0.5, 0.4, 0.0], [True, True, False])
-    write_record(folder / "smoke/distortion/GAT_linf0.3_a_seed0.npz", wrong.arrays | {"l2": wrong["l2"] + 0.2}, wrong.settings)
+    write_record(folder / "smoke/distortion/GAT_linf0.3_a_seed0.npz", wrong.arrays | {"l2": wrong["l2"] + 0.2},
+                 wrong.settings)
     assert "DIFFER from the record: random aim, published step" in routes.spot_check("linf0.3", "smoke", 0, folder)
 
 
 def test_nothing_stored_gives_nothing_to_show(tmp_path):
-    assert routes.distances("linf0.3", "smoke", 0, tmp_path) == {} and routes.changes("linf0.3", "smoke", 0, tmp_path).empty
+    assert (routes.distances("linf0.3", "smoke", 0, tmp_path) == {}
+            and routes.changes("linf0.3", "smoke", 0, tmp_path).empty)
     assert routes.pictures("linf0.3", "smoke", 0, tmp_path)["rows"] == []
     assert "no records yet" in routes.spot_check("linf0.3", "smoke", 0, tmp_path)
 

@@ -14,7 +14,8 @@ def record(model="GFZ", images=10_000, wrong=(), train_wrong=0) -> Pooled:
     label = np.zeros(images, int)
     label[list(wrong)] = 1
     return Pooled({"model": model}, {"test_index": np.arange(images), "test_label": label, "test_log_joint": scores,
-                                     "train_label": (np.arange(1000) < train_wrong).astype(int), "train_log_joint": scores[:1000]})
+                                     "train_label": (np.arange(1000) < train_wrong).astype(int),
+                                     "train_log_joint": scores[:1000]})
 
 
 def test_errors_are_told_of_the_parts_that_a_record_holds_whole():
@@ -26,11 +27,12 @@ def test_errors_are_told_of_the_parts_that_a_record_holds_whole():
 
 def test_the_harder_half_is_said_to_be_the_attacked_one_only_where_it_is():
     said = errors.halves_in_words(errors.by_part(errors.misread([record(wrong=range(50))])))
-    assert said == ("The first half is misread more often than the second by 1 of 1, beyond the intervals by 1. "
+    assert said == ("The first half is misread more often than the second by 1 of 1 (GFZ), beyond the intervals by 1. "
                     "Attacked images are the first ones, and so from the harder half.")
     said = errors.halves_in_words(errors.by_part(errors.misread([record(wrong=[9999])])))
     assert "by 0 of 1" in said and "harder" not in said
-    assert errors.halves_in_words(errors.by_part(errors.misread([record(images=2000)]))) == "No record holds both halves yet."
+    assert (errors.halves_in_words(errors.by_part(errors.misread([record(images=2000)])))
+            == "No record holds both halves yet.")
 
 
 def test_a_model_that_surely_misreads_its_own_training_images_lacks_fit():

@@ -57,7 +57,8 @@ def test_no_radius_leaves_the_image_alone_at_a_radius_of_ones_own_it_is_obeyed(m
 
 
 @pytest.mark.parametrize("given, said", [(("GFX", "fgsm", 0.1, 0), "'GFX'.*GFZ"), (("GFZ", "cw", 0.1, 0), "'cw'.*fgsm"),
-                                         (("GFZ", "fgsm", 30.0, 0), "eps = 30"), (("GFZ", "fgsm", 0.1, 10_000), "image = 10000")])
+                                         (("GFZ", "fgsm", 30.0, 0), "eps = 30"),
+                                         (("GFZ", "fgsm", 0.1, 10_000), "image = 10000")])
 def test_what_cannot_be_attacked_is_named_with_what_can(given, said, mnist):
     with pytest.raises(ValueError, match=said):
         explorer.live(*given, "laptop", 0, "cpu")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +134,50 @@ def test_a_candidate_that_was_lost_is_asked_for_by_name(tmp_path, monkeypatch):
         runs.heads("smoke", 0, "cpu", tmp_path, only=unit)
 
 
+@pytest.mark.parametrize("removed", [1, 2])
+def test_a_training_whose_clearing_is_cut_short_can_be_made_anew(tmp_path, monkeypatch, removed):
+    unit, real, calls = "GAT_linf0.3_classes3_seed0", Path.unlink, []
+
+    def killed(path, missing_ok=False):
+        if path.suffix in (".partial", ".state") and path.exists():
+            calls.append(path)
+            if len(calls) > removed:
+                raise KeyboardInterrupt
+        real(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            runs.heads("smoke", 0, "cpu", tmp_path, only=unit)
+    (candidate, *_) = (path for path in calls[removed:] if path.suffix == ".partial")
+    candidate.write_text("of another training")
+    rows = runs.heads("smoke", 0, "cpu", tmp_path, only=unit, fresh=True)
+    whole = runs.heads("smoke", 0, "cpu", tmp_path / "whole", only=unit)
+    assert select(rows, metric="validation_auc").value.tolist() == select(whole, metric="validation_auc").value.tolist()
+    assert [path.suffix for path in (tmp_path / "smoke/checkpoints").iterdir()] == [".safetensors"]
+
+
+def test_detectors_that_another_process_has_just_finished_are_not_trained_again_and_lost_ones_are(
+        tmp_path, monkeypatch):
+    unit, real, trained, once = "GAT_linf0.3_classes3_seed0", runs._train, [], runs.once
+
+    def load():
+        runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
+
+    def waited(path, make):                             # until the other, which holds the unit, is done
+        runs.heads("smoke", 0, "cpu", tmp_path, only=unit)
+        make()
+
+    monkeypatch.setattr(runs, "_train", lambda *args: (trained.append(args), real(*args))[1])
+    monkeypatch.setattr(runs, "once", waited)
+    load()
+    assert len(trained) == 1
+    monkeypatch.setattr(runs, "once", once)
+    checkpoint("GAT", "smoke", 0, "linf0.3-class3", tmp_path).unlink()
+    load()
+    assert len(trained) == 2
+
+
 def test_a_short_training_spans_the_ball_and_keeps_the_step_of_a_pixel_in_l2():
     laptop = DETECTORS["laptop"]
     for name, published in SYSTEMS.items():
@@ -156,6 +201,14 @@ def test_training_keeps_the_checkpoint_of_the_best_validation_auc_and_says_which
     again = runs.validation_auc(net, (3,), "smoke", DETECTORS["smoke"].inner("linf0.3"))
     assert again == [pytest.approx(best, abs=1e-6)]
     assert [path.suffix for path in (tmp_path / "smoke/checkpoints").iterdir()] == [".safetensors"]
+
+
+def test_detectors_trained_under_another_attack_are_refused(tmp_path, monkeypatch):
+    runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
+    more = replace(DETECTORS["smoke"], steps=DETECTORS["smoke"].steps + 1)
+    monkeypatch.setitem(DETECTORS, "smoke", more)
+    with pytest.raises(ValueError, match="has inner_steps = .*, expected .*; it belongs to another model or setting"):
+        runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
 
 
 def test_the_interval_of_an_auc_holds_the_true_value_as_often_as_it_says():

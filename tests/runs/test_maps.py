@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib.profiles import DENSITIES
@@ -13,7 +14,8 @@ from lib.runs import maps
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Results of two point sets at the smallest size."""
-    tiny = {key: replace(sizes, iterations=4, ordinary=4, width=4, layers=1) for key, sizes in DENSITIES["smoke"].items()}
+    tiny = {key: replace(sizes, iterations=4, ordinary=4, width=4, layers=1)
+            for key, sizes in DENSITIES["smoke"].items()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(DENSITIES, "smoke", tiny)
         made = tmp_path_factory.mktemp("results")
@@ -43,6 +45,15 @@ def test_the_course_starts_where_the_ordinary_training_ends(folder):
     assert updates[0] == 0 and len(values) == len(updates)
 
 
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_curves_are_of_as_many_trainings_as_the_profile_has(folder, monkeypatch, seeds):
+    record = maps.stored("two-gaussians", "smoke", results=folder)
+    monkeypatch.setattr(maps, "stored", lambda *_, **__: record)
+    monkeypatch.setitem(DENSITIES, "smoke",
+                        {key: replace(sizes, seeds=seeds) for key, sizes in DENSITIES["smoke"].items()})
+    assert {len(found) for found in maps.curves("tv", "smoke", results=folder).values()} == {seeds}
+
+
 def test_the_first_updates_can_be_taken_again(folder, monkeypatch):
     assert "agree with the record" in maps.check("smoke", results=folder)
     monkeypatch.setattr(runs, "SPOT", -1.0)
@@ -61,3 +72,12 @@ def test_departures_name_each_size_that_is_not_published():
 def test_an_unknown_moment_is_refused(folder):
     with pytest.raises(ValueError, match="at = 'start'; expected 'end', 'ordinary' or 'long'"):
         maps.plane("smoke", at="start", results=folder)
+
+
+def test_what_time_alone_does_is_said_only_where_it_was_tried():
+    rows = pd.DataFrame({"metric": "tv", "variant": "paper", "model": ["GAT", "GAT", "ordinary-long", "ordinary-long"],
+                         "value": [0.1, 0.2, 0.9, 1.0]})
+    assert "not known" in maps.time_alone(rows[:2])
+    assert (maps.time_alone(rows).startswith("Time alone does not do it")
+            and "95.0 % (90.0 to 100.0)" in maps.time_alone(rows))
+    assert maps.time_alone(rows.assign(value=[0.1, 0.95, 0.9, 1.0])).startswith("After as many updates")

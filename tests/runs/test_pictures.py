@@ -6,7 +6,7 @@ import torch
 
 from lib.models import DeepBayes
 from lib.results import tidy, write_rows
-from lib.runs import pictures, reading
+from lib.runs import experiments, pictures, reading
 
 
 @pytest.mark.parametrize("name", ["GFZ", "GFY", "GBZ", "GBY", "DFZ"])
@@ -45,6 +45,26 @@ def test_the_reading_profile_makes_a_deleted_table_from_its_records(tmp_path):
 
     (tmp_path / "laptop/whitebox").mkdir(parents=True)
     assert reading.rows_of(whitebox, "laptop", 0, "cpu", results=tmp_path).variant.tolist() == ["none"]
+
+
+@pytest.mark.parametrize("name", experiments.AFTER)
+def test_an_experiment_is_called_as_its_folder_so_that_its_rows_are_found(name, tmp_path):
+    function = experiments.experiment(name)
+    assert function.__name__ == name
+    write_rows(tmp_path / "laptop" / f"{name}.csv", tidy([{"seed": 0, "experiment": name}]))
+    assert reading.rows_of(function, "laptop", 0, "cpu", results=tmp_path).experiment.tolist() == [name]
+
+
+def test_a_name_that_is_no_experiments_is_refused_instead_of_read_as_no_rows(tmp_path):
+    def strong_protocol(*_):
+        raise AssertionError("refused before any work")
+
+    for profile in ("laptop", "smoke"):
+        with pytest.raises(ValueError, match="no experiment is called 'strong_protocol'; expected one of .*strong"):
+            reading.rows_of(strong_protocol, profile, 0, "cpu", results=tmp_path)
+    with pytest.raises(ValueError, match="no experiment is called 'stong'"):
+        reading.rows_of(strong_protocol, "laptop", 0, "cpu", results=tmp_path, name="stong")
+    assert reading.rows_of(strong_protocol, "laptop", 0, "cpu", results=tmp_path, name="bench-pgd").empty
 
 
 def test_other_profiles_and_fresh_do_the_work(tmp_path):

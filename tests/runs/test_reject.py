@@ -16,10 +16,12 @@ def record(attack, loss="", best=False, shift=0.0, n=60) -> Record:
     """f and detectors that mostly name the true class of images; `shift` moves all towards the next class."""
     truth = np.eye(3)[LABEL[:n]]
     moved = np.roll(truth, 1, axis=1)
-    logits = {name: (4 * truth + shift * moved + RNG.normal(0, 1, (n, 3))).astype(np.float32) for name in ("f", "heads", "madry")}
+    logits = {name: (4 * truth + shift * moved + RNG.normal(0, 1, (n, 3))).astype(np.float32)
+              for name in ("f", "heads", "madry")}
     return Record(logits | {"label": LABEL[:n].astype(np.int8), "index": np.arange(n)},
-                  {"experiment": "detection", "variant": "linf0.3", "seed": 0, "attack": attack, "loss": loss, "best": best,
-                   "eps": 0.3 if loss else 0.0, "profile": "laptop", "protocol": "published"}, Path("record.npz"))
+                  {"experiment": "detection", "variant": "linf0.3", "seed": 0, "attack": attack,
+                   "loss": loss, "best": best, "eps": 0.3 if loss else 0.0, "profile": "laptop",
+                   "protocol": "published"}, Path("record.npz"))
 
 
 NATURAL = [record("clean"), record("validation")]
@@ -79,9 +81,10 @@ def test_a_class_without_a_held_out_image_is_named():
 def test_whole_numbers_change_the_error_of_near_ties_only():
     table = reject.cut_to_whole_numbers(NATURAL + ATTACKS)
     assert list(table.index) == ["detectors (9)", "switching (12), best iterate"]
-    whole = Record({k: np.trunc(v) if k == "heads" else v for k, v in ATTACKS[0].arrays.items()}, ATTACKS[0].settings, Path("r"))
-    exact_natural = Record({k: np.trunc(v) if k == "heads" else v for k, v in NATURAL[1].arrays.items()}, NATURAL[1].settings,
-                           Path("r"))
+    whole = Record({k: np.trunc(v) if k == "heads" else v for k, v in ATTACKS[0].arrays.items()},
+                   ATTACKS[0].settings, Path("r"))
+    exact_natural = Record({k: np.trunc(v) if k == "heads" else v for k, v in NATURAL[1].arrays.items()},
+                           NATURAL[1].settings, Path("r"))
     already = reject.cut_to_whole_numbers([NATURAL[0], exact_natural, whole])
     assert already["largest difference"].item() == 0 and already["exact"].item() == already["whole"].item()
 

@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 
@@ -49,7 +50,8 @@ def test_detectors_reject_the_wanted_share_of_their_own_class(rule, name):
 
 
 def test_the_achieved_rate_is_that_of_use_where_only_the_predicted_class_is_known():
-    """Where more points are misread than may be refused, they use up the allowance of TV, and in use it refuses none."""
+    """Where more points are misread than may be refused, they use up the allowance of TV, and in use it
+    refuses none."""
     points, labels = Rings(sigma=0.2).sample(toy.POINTS, seed=0)
     scores, fitted = Rings(sigma=0.2).log_joint(points), toy.fit(Rings(sigma=0.2), points, labels, fpr=0.1)
     assert (scores.argmax(1) != labels).double().mean() > 0.1
@@ -80,6 +82,28 @@ def test_total_variation_sees_the_crossings_and_the_likelihoods_do_not():
     crossing = torch.tensor([[0.0, math.sqrt(0.75)]], dtype=torch.float64)
     flagged = toy.flags(fitted, Rings().log_joint(crossing))
     assert flagged["tv"].all() and not flagged["marginal"].any() and not flagged["logit"].any()
+
+
+def test_what_is_doubtful_at_our_width_is_rejected_as_the_rows_say_and_kl_accepts_it_at_any():
+    found = toy.doubted((0.05, 0.1), seed=3)
+    assert set(found.seed) == {3, 4, 5, 6, 7} and set(found.rule) == set(toy.RULES)
+    rows = toy.region_rows(Rings(), toy.fit(Rings(), *Rings().sample(toy.POINTS, 3), rule="alpha"))
+    for name in ("kl", "tv"):
+        for part in ("uncertain", "crossing"):
+            here = found.query(
+                f"rule == 'alpha' and sigma == 0.1 and detector == '{name}' and variant == '{part}' and seed == 3")
+            row = next(r for r in rows if (r["metric"], r["variant"], r.get("class")) == (f"detect_{name}", part, ""))
+            assert here.value.item() == row["value"]
+    assert (found[found.detector == "kl"].value == 0).all()
+
+
+def test_tv_holds_up_to_a_width_and_is_blind_from_another_on():
+    lines = [(sigma, "crossing", seed, share)
+             for sigma, shares in {0.1: (1, 0.9), 0.2: (0.6, 0.4), 0.3: (0.7, 0.8), 0.4: (0, 0)}.items()
+             for seed, share in enumerate(shares)]
+    widths = pd.DataFrame(lines, columns=["sigma", "variant", "seed", "value"]).assign(detector="tv")
+    assert toy.until(widths) == (0.1, 0.4)
+    assert math.isnan(toy.until(widths.assign(value=0.7))[1]) and math.isnan(toy.until(widths.assign(value=0.2))[0])
 
 
 def test_the_union_rejects_what_any_part_rejects():

@@ -1,4 +1,5 @@
-"""A training that is looked at on its way ends where it would have ended anyway, and its rows say how far it had come."""
+"""A training that is looked at on its way ends where it would have ended anyway, and its rows say how far it
+had come."""
 
 from dataclasses import replace
 
@@ -47,7 +48,8 @@ def test_a_training_that_went_past_a_stop_without_leaving_weights_says_so(tmp_pa
 def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
     rows = schedule.schedule("smoke", results=tmp_path)
     accuracy = select(rows, metric="accuracy", attack="clean")
-    expected = {(schedule.SHORTENED, profile("smoke").shortened.updates), *((schedule.PUBLISHED, stop) for stop in STOPS)}
+    expected = {(schedule.SHORTENED, profile("smoke").shortened.updates),
+                *((schedule.PUBLISHED, stop) for stop in STOPS)}
     once = select(accuracy, variant=f"{schedule.PUBLISHED}, one draw")
     assert set(once.steps) == {STOPS[-1]} and once.n.eq(profile("smoke").test_images).all()
     assert {(row.variant, int(row.steps)) for row in accuracy.drop(once.index).itertuples()} == expected
@@ -78,7 +80,8 @@ def test_the_shortened_training_is_attacked_where_the_profile_trains_otherwise(t
     assert not rows.metric.str.startswith(("detect", "joint")).any()        # no scores to fit thresholds on yet
     assert set(select(rows, attack="pgd", metric="accuracy").eps) == set(profile("smoke").eps)
     rows = schedule.schedule("smoke", results=tmp_path, only="GBZ_shortened_seed0")
-    assert set(select(rows, metric="detect_marginal", detector="quantile-micro", attack="pgd").eps) == set(profile("smoke").eps)
+    assert set(select(rows, metric="detect_marginal", detector="quantile-micro", attack="pgd").eps) == set(
+        profile("smoke").eps)
 
 
 def test_what_schedule_trained_to_its_end_is_not_trained_again(tmp_path, monkeypatch):

@@ -57,7 +57,8 @@ def test_a_density_integrates_to_one(name):
 def test_probabilities_of_cells_are_the_density_where_cells_are_narrow(name):
     found, side = points(name), 1000
     density = found.density(grid_points(SHAPES[name].dimension, side))
-    np.testing.assert_allclose(found.probabilities(side), density / density.sum(), atol=0.01 * density.max() / density.sum())
+    np.testing.assert_allclose(found.probabilities(side), density / density.sum(),
+                               atol=0.01 * density.max() / density.sum())
 
 
 def test_blobs_narrower_than_a_cell_keep_their_probability():

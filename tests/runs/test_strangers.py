@@ -43,7 +43,8 @@ def test_unknown_strangers_are_refused_with_the_choices():
 
 def test_a_record_holds_what_every_network_says_of_them():
     nets = {"f": ConvNet(), "heads": fresh(tuple(range(10)), 0, (1, 28, 28)), "madry": ConvNet()}
-    arrays, settings = strangers.compute(lambda *_: nets, "linf0.3", "noise in the box", 3, "smoke", 0, torch.device("cpu"))
+    arrays, settings = strangers.compute(lambda *_: nets, "linf0.3", "noise in the box", 3, "smoke", 0,
+                                         torch.device("cpu"))
     assert {name: part.shape for name, part in arrays.items()} == {"f": (3, 10), "heads": (3, 10), "madry": (3, 10)}
     assert settings["attack"] == "noise in the box" and "random numbers" in settings["data"]
 
@@ -57,8 +58,8 @@ def record(kind, heads, label=None) -> Record:
 
 
 def rows(*records):
-    return {(row.get("class", ""), row["model"] if "class" not in row else "GAT", row.get("detector", ""), row["attack"],
-             row["metric"]): row["value"] for row in strangers.summarise(list(records))}
+    return {(row.get("class", ""), row["model"] if "class" not in row else "GAT", row.get("detector", ""),
+             row["attack"], row["metric"]): row["value"] for row in strangers.summarise(list(records))}
 
 
 NATURAL = [record("clean", [[3, 0], [5, 0], [0, 4], [4.5, 6]], [0, 0, 1, 1]),
@@ -67,7 +68,7 @@ NATURAL = [record("clean", [[3, 0], [5, 0], [0, 4], [4.5, 6]], [0, 0, 1, 1]),
 
 def test_auc_and_accepted_shares_follow_by_counting():
     found = rows(*NATURAL, record("noise", [[0.5, 7], [1.5, 0], [4, 0], [9, 0]]))
-    assert found["0", "GAT", "", strangers.OTHERS, "auc"] == pytest.approx(0.75)        # 3 < 4.5 is the one pair that errs
+    assert found["0", "GAT", "", strangers.OTHERS, "auc"] == pytest.approx(0.75)    # 3 < 4.5 is the one pair that errs
     assert found["0", "GAT", "", "noise", "auc"] == pytest.approx(5 / 8)
     assert found["", "GAT-generative", "reject 5%", "noise", "accepted"] == 1.0          # 7, 1.5, 4 and 9 reach 1
     assert found["", "GAT-integrated", "reject 5%", "noise", "accepted"] == 0.75         # f names class 0: 0.5 does not

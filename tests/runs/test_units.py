@@ -105,6 +105,55 @@ def test_two_processes_do_not_compute_the_same_unit_twice(tmp_path):
     assert [p.exitcode for p in processes] == [0, 0] and marks(tmp_path) == 1
 
 
+def test_two_processes_share_units_instead_of_waiting_for_each_other_at_each(tmp_path):
+    """Time in which some unit is under way, beside that of one after the other; they sleep: no cores are needed."""
+    context = multiprocessing.get_context("fork")
+    ready = context.Barrier(2)
+
+    def sleep(name):
+        begun = time.monotonic()
+        time.sleep(0.4)
+        return {"value": np.array([1.0]), "span": np.array([begun, time.monotonic()])}, {"name": name}
+
+    def work():
+        ready.wait()
+        ensure(tmp_path, *(units.Unit(str(i), lambda device, i=i: sleep(str(i))) for i in range(8)))
+
+    processes = [context.Process(target=work) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    spans = sorted(read_record(path)["span"].tolist() for path in (tmp_path / "results/smoke/toy").glob("*.npz"))
+    assert [p.exitcode for p in processes] == [0, 0] and len(spans) == 8
+    busy, until = 0.0, 0.0
+    for begun, ended in spans:
+        busy, until = busy + max(0.0, ended - max(begun, until)), max(until, ended)
+    assert busy < 0.75 * sum(ended - begun for begun, ended in spans)
+
+
+def test_a_lock_that_another_holds_is_not_waited_for_when_asked_not_to(tmp_path):
+    with locks.locked(tmp_path / "a") as first, locks.locked(tmp_path / "a", wait=False) as second:
+        assert (first, second) == (True, False)
+    with locks.locked(tmp_path / "a", wait=False) as third:
+        assert third
+
+
+def test_what_a_unit_leaves_to_go_on_from_is_removed_only_when_its_record_is_there(tmp_path, monkeypatch):
+    state, plain = tmp_path / "a.state", counting(tmp_path)
+    unit = units.Unit("a", lambda device: (state.touch(), plain.compute(device))[1], done=state.unlink)
+    monkeypatch.setattr(units, "write_record", full)
+    with pytest.raises(OSError, match="No space left"):
+        ensure(tmp_path, unit)
+    assert state.exists()
+    monkeypatch.undo()
+    assert len(ensure(tmp_path, unit)) == 1 and not state.exists()
+
+
+def full(*_):
+    raise OSError("No space left on device")
+
+
 def test_a_record_says_where_it_comes_from(tmp_path):
     ensure(tmp_path, counting(tmp_path))
     settings = read_record(tmp_path / "results/smoke/toy/a.npz").settings
@@ -124,7 +173,8 @@ def test_a_results_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name, message", [("gpu", "unknown device 'gpu'; expected 'auto', 'cpu'"),
-                                           ("cuda:7" if not torch.cuda.is_available() else "tpu", "finds no GPU|unknown device")])
+                                           ("cuda:7" if not torch.cuda.is_available() else "tpu",
+                                            "finds no GPU|unknown device")])
 def test_a_device_that_is_not_there_is_refused(name, message):
     with pytest.raises(ValueError, match=message):
         units.device_of(name)

@@ -78,10 +78,12 @@ def relabel(arrays, at):
     arrays["label"][at] = (arrays["label"][at] + 1) % 10
 
 
-@pytest.mark.parametrize("plant, said", [(flip, "wrong in"), (shift, "log joint of class 3"), (swap, "again"), (lengthen, "l2"),
-                                         (void, "log joint"), (relabel, "label")])
+@pytest.mark.parametrize("plant, said",
+                         [(flip, "wrong in"), (shift, "log joint of class 3"), (swap, "again"), (lengthen, "l2"),
+                          (void, "log joint"), (relabel, "label")])
 def test_a_planted_wrong_record_is_caught_and_named(stored, tmp_path, plant, said, monkeypatch, capsys):
-    (one,) = [one for one in verify.drawn("smoke", 0, 8, results=stored) if one.image == 2 and one.path.parent.name == "whitebox"]
+    (one,) = [one for one in verify.drawn("smoke", 0, 8, results=stored)
+              if one.image == 2 and one.path.parent.name == "whitebox"]
     again = verify.CHECKS["whitebox"].again(read_record(one.path).settings, one.first, one.last, stored, CPU)
     record = read_record(one.path)
     if plant is flip:                                       # whatever the model says: right becomes wrong, or back
@@ -94,7 +96,8 @@ def test_a_planted_wrong_record_is_caught_and_named(stored, tmp_path, plant, sai
 
 
 def test_the_command_says_which_image_differs_and_exits_with_1(stored, monkeypatch, capsys):
-    words = ["verify", "--profile", "smoke", "--images", "8", "--seed", "3", "--device", "cpu", "--results", str(stored)]
+    words = ["verify", "--profile", "smoke", "--images", "8", "--seed", "3", "--device", "cpu",
+             "--results", str(stored)]
     monkeypatch.setattr("sys.argv", words)
     assert verify.main() == 0
     assert "8 of 8 agree with their record, 8 to the last bit" in capsys.readouterr().out

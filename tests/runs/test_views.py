@@ -11,17 +11,21 @@ from lib.runs import reject, rivals, views
 LABEL = np.array([0, 1, 2, 0, 1, 2])
 
 
-def record(heads_read, scores, f_read=None, name="detectors (9)", attack="adam-pgd", eps=0.3, best=False, thumbs=True) -> Record:
-    """Detectors that read `heads_read` with winning logit `scores` (others 10 below), and f and Madry that read `f_read`."""
+def record(heads_read, scores, f_read=None, name="detectors (9)", attack="adam-pgd", eps=0.3, best=False,
+           thumbs=True) -> Record:
+    """Detectors that read `heads_read` with winning logit `scores` (others 10 below), and f and Madry that read
+    `f_read`."""
     n = len(heads_read)
     heads = np.full((n, 3), 0.0, np.float32) + np.array(scores, np.float32)[:, None] - 10
     heads[np.arange(n), heads_read] = scores
     f = np.eye(3, dtype=np.float32)[LABEL[:n] if f_read is None else f_read]
-    arrays = {"heads": heads, "f": f, "madry": f, "label": LABEL[:n].astype(np.int8), "index": np.arange(n, dtype=np.int32)}
+    arrays = {"heads": heads, "f": f, "madry": f, "label": LABEL[:n].astype(np.int8),
+              "index": np.arange(n, dtype=np.int32)}
     if thumbs:
         arrays["thumbs"] = np.zeros((min(n, 4), 1, 28, 28), np.uint8)
-    return Record(arrays, {"experiment": "detection", "variant": "linf0.3", "seed": 0, "attack": attack, "best": best, "eps": eps,
-                           "loss": name if attack == "adam-pgd" else "", "profile": "smoke", "protocol": "published"}, Path("r"))
+    return Record(arrays, {"experiment": "detection", "variant": "linf0.3", "seed": 0, "attack": attack,
+                           "best": best, "eps": eps, "loss": name if attack == "adam-pgd" else "", "profile": "smoke",
+                           "protocol": "published"}, Path("r"))
 
 
 CLEAN = record([0, 1, 2, 0, 1, 0], [5, 6, 7, 8, 9, 4], attack="clean", thumbs=False)
@@ -59,7 +63,8 @@ def test_a_worst_case_holds_what_was_found_in_smaller_balls_and_its_parts_stand_
     assert bench.shared(0.4) == 4 and bench.shared(0.3) == 4
     found = views.curves(bench, "GAT-generative", ["detectors (9)", reject.WORST], 0.4)
     assert found[reject.WORST].error[0] == 0.75 and found["detectors (9)"].error[0] == 0      # image 5 is not shared
-    assert views.curves(bench, "GAT-generative", ["detectors (9)"], 0.4)["detectors (9)"].error[0] == pytest.approx(1 / 6)
+    assert (views.curves(bench, "GAT-generative", ["detectors (9)"], 0.4)["detectors (9)"].error[0]
+            == pytest.approx(1 / 6))
 
 
 def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
@@ -71,9 +76,20 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
     assert rivals.at_equal_accuracy(bench, 0.3, single=True).n.tolist() == [6] * len(found)
     assert rivals.in_words(found).startswith("at 100.0 % neither surely more or less")
     sure = found.assign(**{"low GAT-integrated": 0.1, "high GAT-generative": -0.1})
-    assert rivals.in_words(sure.head(1)) == "at 100.0 % the integrated one surely more and the generative one surely less"
-    assert rivals.in_words(sure.assign(**{"low GAT-generative": 0.1, "high GAT-generative": 0.2}).head(1)) == "at 100.0 % both surely more"
-    assert rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3).empty
+    assert (rivals.in_words(sure.head(1))
+            == "at 100.0 % the integrated one surely more and the generative one surely less")
+    assert (rivals.in_words(sure.assign(**{"low GAT-generative": 0.1, "high GAT-generative": 0.2}).head(1))
+            == "at 100.0 % both surely more")
+    nothing = rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3)
+    assert nothing.empty and rivals.lines(nothing).empty
+
+
+def test_lines_of_equal_accuracy_have_errors_and_points_with_their_intervals(bench):
+    text = rivals.lines(rivals.at_equal_accuracy(bench, 0.3).head(1))
+    assert (list(text.index) == [("4", "100.0 %")]
+            and list(text["error, %"].columns) == ["integrated", "generative", "Madry"])
+    assert text.iloc[0][("error, %", "generative")] == "50.0"
+    assert text.iloc[0][("points more than Madry's (95 %)", "generative")].startswith("50.0 (")
 
 
 def test_records_of_different_images_have_no_worst_case():
@@ -93,11 +109,13 @@ def test_records_are_found_by_system_and_seed_and_nothing_stored_is_no_error(tmp
 
 
 def test_other_readers_are_counted_on_the_misread_images_alone(bench):
-    told = record([1, 2, 0, 0, 1, 2], [9] * 6, f_read=[1, 1, 0, 0, 0, 0])       # deceived in 0, 1, 2; f agrees in 0 and 2
+    told = record([1, 2, 0, 0, 1, 2], [9] * 6, f_read=[1, 1, 0, 0, 0, 0])   # deceived in 0, 1, 2; f agrees in 0 and 2
     bench.attacks[("detectors (9)", 0.4)] = told
-    line = views.read_by_others(bench, {"GAT-generative": ("detectors (9)", "Madry")}, (0.4,)).loc[("GAT-generative", "0.4")]
+    line = views.read_by_others(bench, {"GAT-generative": ("detectors (9)", "Madry")},
+                                (0.4,)).loc[("GAT-generative", "0.4")]
     assert line["misread"] == 0.5 and line["f agrees"] == pytest.approx(2 / 3) and line["n"] == 3
-    assert all(line[f"low {name}"] < line[name] < line[f"high {name}"] for name in ("misread", "f agrees", "second agrees"))
+    assert all(line[f"low {name}"] < line[name] < line[f"high {name}"]
+               for name in ("misread", "f agrees", "second agrees"))
     assert line["f sees the true class"] == pytest.approx(1 / 3) and line["second agrees"] == pytest.approx(2 / 3)
 
 
@@ -128,7 +146,7 @@ def test_winning_logits_are_of_right_natural_and_misread_attacked_images(bench):
     assert np.isnan(views.as_likely(natural, attacked[:0])[0])
 
 
-def test_pictures_say_what_both_read_and_frame_what_is_misread(bench):
+def test_pictures_say_what_both_read_and_frame_what_is_misread_and_accepted(bench):
     clean = np.zeros((6, 28, 28))
     shown = views.pictures(bench, clean, {"generative": ("GAT-generative", "detectors (9)", 0.3),
                                           "not stored": ("Madry", "Madry (8)", 0.3)})
@@ -136,12 +154,23 @@ def test_pictures_say_what_both_read_and_frame_what_is_misread(bench):
     assert shown["captions"][1][0] == "1, f: 0" and shown["flagged"][1] == [True, False, False, False]
 
 
+def test_pictures_put_what_a_system_refuses_in_brackets(bench):
+    bench.natural["validation"] = record([0, 1, 2, 0, 1, 2], [1, 2, 9, 9, 9, 9], attack="validation", thumbs=False)
+    case = {"generative": ("GAT-generative", "detectors, margin", 0.3)}                    # scores 5.5, 8.5, 9 and 3
+    shown = views.pictures(bench, np.zeros((6, 28, 28)), case, rejected=0.4)               # threshold 9
+    assert (shown["captions"][1] == ["(2), f: 0", "(2), f: 1", "2, f: 2", "(1), f: 0"]
+            and shown["flagged"][1] == [False] * 4)
+    shown = views.pictures(bench, np.zeros((6, 28, 28)), case, rejected=0)
+    assert shown["captions"][1][0] == "2, f: 0" and shown["flagged"][1] == [True, True, False, True]
+
+
 def test_pictures_pushed_towards_a_class_are_named_by_it_and_scored_by_its_logit(bench):
     pushed = record([1, 2, 0, 0], [9, 8, 7, 6], name="random class, generative", eps=0.4)
     pushed.arrays["target"] = np.array([1, 2, 0, 1], np.int8)
     bench.attacks["random class, generative", 0.4] = pushed
     case = ("GAT-generative", "random class, generative", 0.4)
-    assert views.pictures(bench, np.zeros((6, 28, 28)), {"pushed": case})["columns"] == ["0 to 1", "1 to 2", "2 to 0", "0 to 1"]
+    assert views.pictures(bench, np.zeros((6, 28, 28)),
+                          {"pushed": case})["columns"] == ["0 to 1", "1 to 2", "2 to 0", "0 to 1"]
     natural, attacked = views.target_scores(bench, *case)
     assert natural.tolist() == [5, 6, 7, 8, 9, -6] and attacked.tolist() == [9, 8, 7, -4]      # others are 10 below
     assert views.target_scores(bench, "Madry", "random class, Madry", 0.4) is None
@@ -153,6 +182,7 @@ def test_readers_of_a_target_are_counted_by_who_was_attacked(bench):
     bench.attacks["random class, generative", 0.4] = pushed
     found = views.read_as_target(bench, {"GAT-generative": "random class, generative", "Madry": "not stored"}, 0.4)
     shares = dict(zip(zip(found.model, found.reader), found.value))
-    assert shares == {("GAT-generative", "GAT-generative"): 0.5, ("GAT-generative", "Madry"): 0.25, ("GAT-generative", "f"): 0.25}
+    assert shares == {("GAT-generative", "GAT-generative"): 0.5, ("GAT-generative", "Madry"): 0.25,
+                      ("GAT-generative", "f"): 0.25}
     assert (found.low < found.value).all() and set(found.n) == {4}
     assert views.read_as_target(bench, {"Madry": "not stored"}, 0.4).empty

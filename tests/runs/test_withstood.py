@@ -1,4 +1,5 @@
-"""The worst of several attacks, fixed beside fresh noise, and the order of the two families, where the answer is known."""
+"""The worst of several attacks, fixed beside fresh noise, and the order of the two families, where the answer
+is known."""
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from lib.runs.outcomes import Pooled
 def test_the_worst_attack_is_chosen_and_judged_on_different_draws():
     right = np.ones((2, 2, 10), bool)
     right[1, 0] = False                             # the second attack always fools the first image
-    right[:, 1] = [[True] * 5 + [False] * 5, [False] * 5 + [True] * 5]      # what looks worst in one half is not in the other
+    # what looks worst in one half is not in the other
+    right[:, 1] = [[True] * 5 + [False] * 5, [False] * 5 + [True] * 5]
     assert withstood.worst_share(right).tolist() == [0, 1]
     assert withstood.worst_share(right[..., :1]).tolist() == [0, 0]
 
@@ -32,8 +34,11 @@ def test_fixed_noise_is_laid_beside_fresh_noise_on_the_images_that_both_have():
     assert withstood.fixed_beside_fresh([fixed], {"strong": [group([[0]], eps=0.2)]}).empty
 
 
-@pytest.mark.parametrize("other, low, said", [(0.1, 0.0, "beyond the intervals"), (0.1, 0.55, "though the intervals overlap"),
-                                              (0.8, 0.0, "do not stand above the others, and none keeps more than 80.0 %")])
+@pytest.mark.parametrize("other, low, said",
+                         [(0.1, 0.0, "beyond the intervals"), (0.1, 0.55, "though the intervals overlap"),
+                          (0.8, 0.0,
+                           "not every generative model stands above every other, and no model of either "
+                           "kind keeps more than 80.0 %")])
 def test_families_are_ordered_by_the_lowest_and_the_highest(other, low, said):
     key = {"metric": "accuracy", "eps": 0.1, "n": 10}
     rows = tidy([key | {"model": model, "value": 0.6, "low": 0.5, "high": 0.7} for model in withstood.GENERATIVE]
