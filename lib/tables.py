@@ -15,9 +15,14 @@ def percent(value: float, digits: int = 1) -> str:
     return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
 
 
-def points(value: float, digits: int = 1) -> str:
+def points(value: float, digits: int = 1, unit: str = " points") -> str:
     """A difference of two fractions in percentage points; "–" for NaN."""
-    return "–" if np.isnan(value) else f"{round(100 * value, digits) + 0.0:.{digits}f} points".replace("-", "−")
+    return "–" if np.isnan(value) else f"{round(100 * value, digits) + 0.0:.{digits}f}{unit}".replace("-", "−")
+
+
+def bare_points(value: float) -> str:
+    """The same without its unit, for a column that names it."""
+    return points(value, unit="")
 
 
 def number(value: float, digits: int = 2) -> str:

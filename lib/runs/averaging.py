@@ -100,8 +100,8 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     """`compared` as text: accuracy on fresh draws, on the draws attacked, and points lost against one draw. May
     be empty."""
     lines = {(f"{line.model}, eps {line.eps:g}", line.draws): {
-        "on fresh draws": tables.cell(line), "on the draws attacked": tables.percent(line.held), "n": line.n,
-        "lost against 1 draw": tables.interval(line.lost, line.lost_low, line.lost_high, tables.points)}
+        "on fresh draws": tables.cell(line), "on those attacked": tables.percent(line.held), "n": line.n,
+        "points lost": tables.interval(line.lost, line.lost_low, line.lost_high, tables.bare_points)}
         for line in found.itertuples()}
     return pd.DataFrame(lines).T.rename_axis(["", "draws a gradient"]) if lines else pd.DataFrame()
 

@@ -45,18 +45,14 @@ def _threshold(clean: Record, model: str, accuracy: float) -> float:
 
 def lines(found: pd.DataFrame) -> pd.DataFrame:
     """What `at_equal_accuracy` says, as text: a line an accuracy; errors in per cent, and how many points more the two
-    systems of detectors err than Madry's network, with its interval. Index: n, and natural accuracy. May be empty."""
-    text = {(f"{line['n']:.0f}", tables.percent(line["accuracy"])):
-            {("error, %", SHORT[model]): _points(line[model]) for model in SYSTEMS}
-            | {("points more than Madry's (95 %)", SHORT[model]):
-               tables.interval(*(line[f"{part} {model}"] for part in ("more", "low", "high")), _points)
+    systems of detectors err than Madry's network, with its interval. Index: natural accuracy and n. May be empty."""
+    text = {f"{tables.percent(line['accuracy'])}, n {line['n']:.0f}":
+            {("error, %", SHORT[model]): tables.bare_points(line[model]) for model in SYSTEMS}
+            | {("points more than Madry (95 %)", SHORT[model]):
+               tables.interval(*(line[f"{part} {model}"] for part in ("more", "low", "high")), tables.bare_points)
                for model in SYSTEMS[:2]}
             for line in found.to_dict("records")}
-    return pd.DataFrame(text).T.rename_axis(["n", "accuracy"]) if text else pd.DataFrame()
-
-
-def _points(share: float) -> str:
-    return tables.points(share).removesuffix(" points")
+    return pd.DataFrame(text).T if text else pd.DataFrame()
 
 
 def in_words(found: pd.DataFrame) -> str:

@@ -86,10 +86,10 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
 
 def test_lines_of_equal_accuracy_have_errors_and_points_with_their_intervals(bench):
     text = rivals.lines(rivals.at_equal_accuracy(bench, 0.3).head(1))
-    assert (list(text.index) == [("4", "100.0 %")]
+    assert (list(text.index) == ["100.0 %, n 4"]
             and list(text["error, %"].columns) == ["integrated", "generative", "Madry"])
     assert text.iloc[0][("error, %", "generative")] == "50.0"
-    assert text.iloc[0][("points more than Madry's (95 %)", "generative")].startswith("50.0 (")
+    assert text.iloc[0][("points more than Madry (95 %)", "generative")].startswith("50.0 (")
 
 
 def test_records_of_different_images_have_no_worst_case():
