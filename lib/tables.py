@@ -175,8 +175,8 @@ def compared(same: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
     if same.empty:
         return pd.DataFrame([[MISSING]], index=[""], columns=[""])
     shown = same.drop(columns=["drop", "low", "high", "n"]).map(percent).rename(columns=names)
-    drop = [interval(*bounds, points) for bounds in same[["drop", "low", "high"]].values]
-    return shown.assign(drop=drop, n=same.n.astype(int))
+    drop = [interval(*bounds, bare_points) for bounds in same[["drop", "low", "high"]].values]
+    return shown.assign(**{"drop, points": drop, "n": same.n.astype(int)})
 
 
 def dropped(compared: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
