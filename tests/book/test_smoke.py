@@ -15,17 +15,21 @@ from lib.pages import __main__ as command
 ROOT = Path(__file__).resolve().parents[2]
 
 
-LIMIT = 25
+LIMIT = 25                                  # seconds, on two cores that import IMPORTS in PACE seconds
+PACE, IMPORTS = 2.5, "import torch, pandas, matplotlib.pyplot"
 
 
-def took(page, folder, environment) -> tuple[float, subprocess.CompletedProcess]:
+def took(words: list[str], environment) -> tuple[float, subprocess.CompletedProcess]:
     """Seconds of a run: of the clock or of the processor, whichever is less, since both are slowed by neighbours."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "lib.pages", "run", str(page), "--profile", "smoke",
-                           "--out", str(folder)],
-                          cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True)
     after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - start
     return min(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime), done
+
+
+def slower(environment) -> float:
+    """How many times slower this machine is at the moment than the one that LIMIT is meant for: 1 to 2."""
+    return min(2.0, max(1.0, took(["-c", IMPORTS], environment)[0] / PACE))
 
 
 @pytest.mark.slow
@@ -33,10 +37,11 @@ def took(page, folder, environment) -> tuple[float, subprocess.CompletedProcess]
 def test_a_page_runs_at_smoke(page, results, tmp_path):
     offline = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
     environment = {key: value for key, value in os.environ.items() if key != "BOOK_DATA"} | offline
-    seconds, done = took(page, tmp_path, environment)
+    words = ["-m", "lib.pages", "run", str(page), "--profile", "smoke", "--out", str(tmp_path)]
+    seconds, done = took(words, environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Profile smoke." in (tmp_path / page).read_text(encoding="utf-8")
     if seconds >= LIMIT:                            # other tests run beside it: once more, from nothing
         shutil.rmtree(results / "smoke", ignore_errors=True)
-        seconds = min(seconds, took(page, tmp_path, environment)[0])
-    assert seconds < LIMIT
+        seconds = min(seconds, took(words, environment)[0])
+    assert seconds < LIMIT or seconds < LIMIT * slower(environment)
