@@ -113,7 +113,7 @@ PROFILES = {
         images=_all(4), eps=(0.1, 0.3), strong_eps=(0.1, 0.3), constants=(1.0, 10.0),
         steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, gradient_draws=1, averaged=(1, 2)),
     "laptop": Profile(
-        "laptop", "mnist", {"decoder": PUBLISHED_TRAINING, "DFZ": ONE_CYCLE, "DBX": DBX_TRAINING,
+        "laptop", "mnist", {"decoder": PUBLISHED_TRAINING, "DBX": DBX_TRAINING,
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,
         blocks={a: {"decoder": 5, "BNN": 5, "other": 20 if a == "cw" else 50}
                 if a in ("cw", "strong", "referee", "averaging") else {"decoder": 10, "BNN": 10, "other": 50}
