@@ -76,6 +76,8 @@ class Profile:
     restarts: int = 2                   # of the strong protocol: by turns another class and the cross-entropy
     gradient_draws: int = 4             # likewise
     averaged: tuple[int, ...] = (1, 4, 16, 64)      # gradient draws that are compared with each other
+    spread_eps: tuple[float, ...] = (0.1, 0.2)      # radii at which trainings of other seeds are attacked
+    spread_on: str = ""             # which training that is of a model that decodes: its own, or the "shortened" one
     dtype: str = "bfloat16"         # of attack gradients; what is reported is judged in float32
 
     def training_for(self, model: str) -> Training:
@@ -99,7 +101,7 @@ def _by_model(sizes: Mapping, model: str):
     return sizes.get(model, sizes["decoder" if model in DECODERS else "other"])
 
 
-ATTACKS = ("fgsm", "pgd", "mim", "cw", "strong", "referee", "averaging")
+ATTACKS = ("fgsm", "pgd", "mim", "cw", "strong", "referee", "averaging", "spread")
 
 
 def _all(n: int) -> dict[str, dict[str, int]]:
@@ -124,14 +126,15 @@ PROFILES = {
                 "mim": {"decoder": 50, "BNN": 50, "other": 200},
                 "cw": {"decoder": 5, "BNN": 10, "other": 60},
                 "strong": {"GFZ": 20, "GBZ": 20, "decoder": 10, "BNN": 20, "other": 50},
-                "referee": {"decoder": 30, "other": 400}, "averaging": {"decoder": 20, "other": 20}}),
+                "referee": {"decoder": 30, "other": 400}, "averaging": {"decoder": 20, "other": 20},
+                "spread": {"decoder": 20, "BNN": 20, "other": 100}}, spread_on="shortened"),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
         batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
         shortened=ONE_CYCLE, stops=(120_000,), restarts=6,
         images=(_all(10_000)
                 | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000},
-                   "averaging": {"decoder": 100, "other": 100}})),
+                   "averaging": {"decoder": 100, "other": 100}, "spread": {"decoder": 1_000, "other": 1_000}})),
 }
 
 

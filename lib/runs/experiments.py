@@ -21,6 +21,7 @@ AFTER = {                   # a unit waits for those units of these experiments 
     "schedule": ("training",),
     "referee": ("training",),
     "averaging": ("clean",),
+    "spread": ("training",),
     "density": (),
     "heads": (),
     "auc": ("heads",),

@@ -17,8 +17,8 @@ STEP_SIZE = 0.01                    # published, whatever eps is
 THUMBS = 4                          # adversarial images kept as pictures, from the first block
 
 
-def cells(profile: Profile, attack: str) -> list[dict]:
-    """The key columns of each cell of a unit: its settings, one entry an eps."""
+def cells(profile: Profile, attack: str, grid: tuple[float, ...] | None = None) -> list[dict]:
+    """The key columns of each cell of a unit: its settings, one entry an eps. grid: other radii than the profile's."""
     steps = profile.steps[attack]
     if attack == "strong":
         return [{"attack": "pgd", "norm": "linf", "eps": eps, "steps": steps,       # of no one length: blank step_size
@@ -27,7 +27,7 @@ def cells(profile: Profile, attack: str) -> list[dict]:
                 for eps in profile.strong_eps]
     return [{"attack": attack, "norm": "linf", "eps": eps, "steps": steps,
              "step_size": eps if attack == "fgsm" else STEP_SIZE,
-             "loss": "cross-entropy", "restarts": 1, "draws": 1} for eps in profile.eps]
+             "loss": "cross-entropy", "restarts": 1, "draws": 1} for eps in grid or profile.eps]
 
 
 def published_attack(victim: Victim, attack: str, eps: float, x, y, images, dtype: str) -> torch.Tensor:

@@ -1,0 +1,145 @@
+"""How much of a difference between two models is the luck of their trainings? PGD and MIM on trainings of other seeds.
+
+A training seed draws the initial weights, the order of the images and the noise. All trainings of a model that are
+compared are equally long: as long as the profile's own, or, where it says so, of the shortened training, which costs a
+tenth (`Profile.spread_on`). Published PGD and MIM on the same test images, at two radii: one at which many models are
+in mid-range that match p(x, y), and one for those that model p(y | x); the clean images are judged with them.
+Command: python -m lib.runs.spread --profile laptop --seed 1
+"""
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lib import metrics, tables
+from lib.models import MODELS
+from lib.profiles import DECODERS
+from lib.profiles import profile as profile_of
+from lib.results import RESULTS, read_record
+from lib.runs import outcomes, units, whitebox
+from lib.runs.training import checkpoint, recipe_of, trained
+from lib.runs.victims import Victim, blocks, first_images
+from lib.train import fingerprint
+
+ATTACKS = ("pgd", "mim")
+
+
+def training_of(model: str, profile: str) -> str:
+    """Which training of a model is repeated, as lib.runs.training names it: "" (the profile's own) or "shortened"."""
+    settings = profile_of(profile)
+    longer = settings.training_for(model).updates > settings.shortened.updates
+    return settings.spread_on if model in DECODERS and longer else ""
+
+
+def cells(profile: str, model: str) -> list[dict]:
+    """The key columns of each cell of a unit: the clean images, then both attacks at each radius."""
+    settings, grid = profile_of(profile), profile_of(profile).spread_eps
+    variant = f"{recipe_of(model, profile, training_of(model, profile)).updates} updates"
+    attacked = [cell for attack in ATTACKS for cell in whitebox.cells(settings, attack, grid)]
+    return [cell | {"variant": variant} for cell in [{"attack": "clean"}, *attacked]]
+
+
+def compute(model: str, first: int, last: int, profile: str, seed: int, results: Path | None, device: torch.device
+            ) -> tuple[dict, dict]:
+    """The record of one model on test images first <= i < last."""
+    kind = training_of(model, profile)
+    net, path = trained(model, profile, seed, device, kind, results), checkpoint(model, profile, seed, kind, results)
+    victim = Victim(net, profile_of(profile), seed, device, fingerprint(path))
+    images, x, y, dataset = first_images(victim.profile, first, last)
+    grid, dtype, found = victim.profile.spread_eps, victim.profile.dtype, []
+    for start in range(0, len(images), victim.batch):
+        part = slice(start, start + victim.batch)
+        clean, label = x[part].to(device), y[part].to(device)
+        found.append(torch.stack([clean, *(
+            whitebox.published_attack(victim, attack, eps, clean, label, images[part], dtype)
+            for attack in ATTACKS for eps in grid)]).cpu())
+    arrays = outcomes.judged(victim, torch.cat(found, dim=1), x, y, images, "judge/spread")
+    return arrays, {"experiment": "spread", "dataset": dataset.name, "model": model, "variant": kind,
+                    "attack": "pgd, mim", "protocol": "published", "seed": seed, "attack_seed": seed,
+                    "profile": profile, "cells": cells(profile, model), "dtype": dtype, "data": dataset.source,
+                    "weights": victim.weights}
+
+
+def spread(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
+           fresh: bool = False, only: str | None = None) -> pd.DataFrame:
+    """Rows of accuracy on clean images and under PGD and MIM after a training with `seed`."""
+    todo = [units.Unit(f"{model}_seed{seed}_{first:05d}-{last:05d}",
+                       lambda device, job=(model, first, last): compute(*job, profile, seed, results, device))
+            for model in MODELS for first, last in blocks(profile_of(profile), "spread", model)]
+    return units.ensure("spread", todo, summariser(profile, results), profile=profile, device=device, results=results,
+                        fresh=fresh, only=only, seed=seed)
+
+
+def summariser(profile: str, results: Path | None = None):
+    """Rows of accuracy and mean l2; no detectors are fitted, since training images are not scored here."""
+    return outcomes.summariser(profile, results, path=lambda *_: Path("no scores"))
+
+
+def shares(profile: str, results: Path | None = None) -> dict[tuple, dict[int, pd.Series]]:
+    """Of what is stored: (attack, eps) and model -> seed -> share of draws that read each image right, by image."""
+    folder = Path(results or RESULTS) / profile / "spread"
+    found: dict[tuple, dict[int, pd.Series]] = {}
+    for group in outcomes.pooled([read_record(path) for path in sorted(folder.glob("*.npz"))]):
+        right = metrics.correct(group["predictions"], group["label"])
+        for cell, values in zip(group.settings["cells"], right):
+            key = cell["attack"], cell.get("eps", 0.0), group.settings["model"]
+            found.setdefault(key, {})[group.settings["seed"]] = pd.Series(values, group["index"]).sort_index()
+    return found
+
+
+def by_seed(profile: str, results: Path | None = None) -> pd.DataFrame:
+    """A line a model, attack and eps: the accuracy after each training (columns: seeds), on the images that all of
+    them got (n); by_images: the standard error that so many images leave; by_trainings: the standard deviation of
+    the trainings around their mean, image noise included. Only where there are at least two trainings."""
+    lines = {}
+    for (attack, eps, model), seeds in shares(profile, results).items():
+        table = pd.DataFrame(seeds).dropna()
+        if table.shape[1] > 1:
+            error = table.std(ddof=1).mean() / np.sqrt(len(table)) if len(table) > 1 else np.nan
+            lines[model, attack, eps] = table.mean().to_dict() | {
+                "by_images": error, "by_trainings": table.mean().std(ddof=1), "n": len(table)}
+    order = {model: place for place, model in enumerate(MODELS)}
+    keys = sorted(lines, key=lambda key: (order[key[0]], ("clean", *ATTACKS).index(key[1]), key[2]))
+    return pd.DataFrame([lines[key] for key in keys],
+                        index=pd.MultiIndex.from_tuples(keys, names=["model", "attack", "eps"]))
+
+
+def orders(profile: str, results: Path | None = None) -> pd.DataFrame:
+    """Every two models under each attack at each radius: does the better one win whichever trainings meet?
+
+    Columns: attack, eps, better, worse; difference: of their means over trainings; least: of the meeting that is worst
+    for the better one; meetings: how many pairs of trainings there are; sure: least above 0. All on shared images.
+    Differences below a point are left out: nothing is claimed of them.
+    """
+    found, lines = shares(profile, results), []
+    for attack, eps in dict.fromkeys(key[:2] for key in found if key[0] != "clean"):
+        there = [model for model in MODELS if len(found.get((attack, eps, model), ())) > 1]
+        for pair in combinations(there, 2):
+            both = [pd.DataFrame(found[attack, eps, model]) for model in pair]
+            shared = both[0].dropna().index.intersection(both[1].dropna().index)
+            one, two = (table.loc[shared].mean().to_numpy() for table in both)
+            sign = 1 if one.mean() >= two.mean() else -1
+            gaps = sign * (one[:, None] - two[None])
+            if abs(gaps.mean()) >= 0.01:
+                better, worse = pair[::sign]
+                lines.append({"attack": attack, "eps": eps, "better": better, "worse": worse,
+                              "difference": gaps.mean(), "least": gaps.min(), "meetings": gaps.size,
+                              "sure": bool(gaps.min() > 0)})
+    return pd.DataFrame(lines, columns=["attack", "eps", "better", "worse", "difference", "least", "meetings", "sure"])
+
+
+def shown(found: pd.DataFrame) -> pd.DataFrame:
+    """`by_seed` as text. May be empty."""
+    seeds = [name for name in found if isinstance(name, int)]
+    lines = {key: {f"seed {s}": tables.percent(line[s]) for s in seeds if pd.notna(line[s])} | {
+        "trainings differ by": tables.bare_points(line.by_trainings),
+        "images alone would": tables.bare_points(line.by_images), "n": int(line.n)} for key, line in found.iterrows()}
+    table = pd.DataFrame(lines).T
+    return table.rename_axis(found.index.names) if lines else table
+
+
+if __name__ == "__main__":
+    units.main(spread, __doc__)
