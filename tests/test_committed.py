@@ -11,7 +11,7 @@ from benchmarks import bench
 from lib.metrics import correct, wilson
 from lib.models import MODELS
 from lib.results import ROOT, read_record, read_rows, rows_from, select
-from lib.runs import auc, density, distortion, heads, referee, reject, rings, schedule, strangers, training
+from lib.runs import auc, density, distortion, heads, referee, reject, rings, schedule, spread, strangers, training
 from lib.runs.outcomes import pooled, summariser
 from lib.runs.precision import compared
 from lib.runs.systems import weights_of
@@ -22,7 +22,7 @@ ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples", "a
 SUMMARISERS = ({"training": training.summarise, "density": density.summarise, "heads": heads.summarise,
                 "auc": auc.summarise, "detection": reject.summarise, "strangers": strangers.summarise,
                 "distortion": distortion.summarise, "referee": referee.summarise, "rings": rings.summarise,
-                "schedule": schedule.summariser("laptop", RESULTS)}
+                "schedule": schedule.summariser("laptop", RESULTS), "spread": spread.summariser("laptop", RESULTS)}
                | {f"bench-{contest}": bench.summarise for contest in bench.contests("laptop", 0)}
                | dict.fromkeys(ATTACKED, summariser("laptop", RESULTS)))
 

@@ -7,6 +7,8 @@ in mid-range that match p(x, y), and one for those that model p(y | x); the clea
 Command: python -m lib.runs.spread --profile laptop --seed 1
 """
 
+from collections.abc import Iterable
+from functools import reduce
 from itertools import combinations
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from lib.results import RESULTS, read_record
 from lib.runs import outcomes, units, whitebox
 from lib.runs.training import checkpoint, recipe_of, trained
 from lib.runs.victims import Victim, blocks, first_images
+from lib.runs.withstood import GENERATIVE
 from lib.train import fingerprint
 
 ATTACKS = ("pgd", "mim")
@@ -111,24 +114,74 @@ def orders(profile: str, results: Path | None = None) -> pd.DataFrame:
     """Every two models under each attack at each radius: does the better one win whichever trainings meet?
 
     Columns: attack, eps, better, worse; difference: of their means over trainings; least: of the meeting that is worst
-    for the better one; meetings: how many pairs of trainings there are; sure: least above 0. All on shared images.
-    Differences below a point are left out: nothing is claimed of them.
+    for the better one; meetings: how many pairs of trainings there are; always: least above 0. All on the images that
+    both have. Of differences below a point nothing is asked: they are left out.
     """
     found, lines = shares(profile, results), []
     for attack, eps in dict.fromkeys(key[:2] for key in found if key[0] != "clean"):
         there = [model for model in MODELS if len(found.get((attack, eps, model), ())) > 1]
         for pair in combinations(there, 2):
-            both = [pd.DataFrame(found[attack, eps, model]) for model in pair]
-            shared = both[0].dropna().index.intersection(both[1].dropna().index)
-            one, two = (table.loc[shared].mean().to_numpy() for table in both)
+            one, two = _together(pd.DataFrame(found[attack, eps, model]) for model in pair)
             sign = 1 if one.mean() >= two.mean() else -1
-            gaps = sign * (one[:, None] - two[None])
+            gaps = sign * (one.to_numpy()[:, None] - two.to_numpy()[None])
             if abs(gaps.mean()) >= 0.01:
                 better, worse = pair[::sign]
                 lines.append({"attack": attack, "eps": eps, "better": better, "worse": worse,
                               "difference": gaps.mean(), "least": gaps.min(), "meetings": gaps.size,
-                              "sure": bool(gaps.min() > 0)})
-    return pd.DataFrame(lines, columns=["attack", "eps", "better", "worse", "difference", "least", "meetings", "sure"])
+                              "always": bool(gaps.min() > 0)})
+    return pd.DataFrame(lines, columns=["attack", "eps", "better", "worse", "difference", "least", "meetings",
+                                        "always"])
+
+
+def _together(tables_of: Iterable[pd.DataFrame]) -> list[pd.Series]:
+    """The accuracy after each training (index: seed) of several models, on the images that all trainings of all got."""
+    tables_of = [table.dropna() for table in tables_of]
+    shared = reduce(pd.Index.intersection, (table.index for table in tables_of))
+    return [table.loc[shared].mean() for table in tables_of]
+
+
+def families(profile: str, results: Path | None = None) -> pd.DataFrame:
+    """The worst training of a generative model beside the best of any other model, under each attack at each radius.
+
+    Columns: attack, eps, generative, other (accuracies), which (the two models), trainings (how many there are of the
+    one and of the other), n (images that all of them got). Only where both families have models trained twice.
+    """
+    found, lines = shares(profile, results), []
+    for attack, eps in dict.fromkeys(key[:2] for key in found if key[0] != "clean"):
+        there = [model for model in MODELS if len(found.get((attack, eps, model), ())) > 1]
+        warm, cool = ([model for model in there if (model in GENERATIVE) == side] for side in (True, False))
+        if warm and cool:
+            all_of = [pd.DataFrame(found[attack, eps, model]) for model in (*warm, *cool)]
+            means = dict(zip((*warm, *cool), _together(all_of)))
+            low = min(warm, key=lambda model: means[model].min())
+            high = max(cool, key=lambda model: means[model].max())
+            n = len(reduce(pd.Index.intersection, (table.dropna().index for table in all_of)))
+            lines.append({"attack": attack, "eps": eps, "generative": means[low].min(), "other": means[high].max(),
+                          "which": (low, high), "n": n,
+                          "trainings": tuple(sum(len(means[m]) for m in side) for side in (warm, cool))})
+    return pd.DataFrame(lines, columns=["attack", "eps", "generative", "other", "which", "n", "trainings"])
+
+
+def in_words(profile: str, results: Path | None = None) -> str:
+    """What the trainings say: how far apart those of one model are, which orders hold, whether the families part."""
+    table, order, sides = by_seed(profile, results), orders(profile, results), families(profile, results)
+    if table.empty:
+        return "There are no rows yet after trainings of other seeds."
+    attacked = table[table.index.get_level_values("attack") != "clean"]
+    seeds = [name for name in attacked if isinstance(name, int)]
+    gap = (attacked[seeds].max(axis=1) - attacked[seeds].min(axis=1)).sort_values()
+    model, attack, eps = gap.index[-1]
+    said = [f"The trainings of one model are at most {tables.points(gap.iloc[-1])} apart ({model} under "
+            f"{attack.upper()} at {eps:g}), half of the time at most {tables.points(gap.median())}."]
+    for (attack, eps), lines in order.groupby(["attack", "eps"], sort=False):
+        said.append(f"Under {attack.upper()} at {eps:g}, {int(lines.always.sum())} of {len(lines)} pairs of models "
+                    "keep their order whichever trainings meet.")
+    for line in sides.itertuples():
+        verb = "above" if line.generative > line.other else "not above"
+        said.append(f"{line.attack.upper()} at {line.eps:g}: the worst generative training ({line.which[0]}, "
+                    f"{tables.percent(line.generative)}) lies {verb} the best of the others ({line.which[1]}, "
+                    f"{tables.percent(line.other)}; {line.n} images).")
+    return " ".join(said)
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:

@@ -22,7 +22,7 @@ import torch
 from lib.models import stream
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, Record, read_record
-from lib.runs import averaging, carlini, clean, precision, samples, whitebox
+from lib.runs import averaging, carlini, clean, precision, samples, spread, whitebox
 from lib.runs.training import checkpoint
 from lib.runs.units import device_name, device_of
 from lib.runs.victims import Victim, first_images
@@ -88,6 +88,8 @@ CHECKS = {                      # another experiment joins by one entry
     "averaging": Check(lambda s, first, last, results, device: averaging.compute(
         s["model"], s["variant"] if s["variant"] == averaging.NO_NOISE else int(s["variant"]), first,
         last, s["profile"], s["seed"], results, device)[0]),
+    "spread": Check(lambda s, first, last, results, device: spread.compute(
+        s["model"], first, last, s["profile"], s["seed"], results, device)[0]),
 }
 
 
@@ -117,7 +119,8 @@ def drawn(profile: str, seed: int, count: int, *, results: Path | None = None, l
         for path in sorted((Path(results or RESULTS) / profile / experiment).glob("*.npz")):
             record = read_record(path)
             s = record.settings
-            if keep(s) and checkpoint(s["model"], profile, s["seed"], "", results).exists():
+            kind = s["variant"] if experiment == "spread" else ""       # another training than the profile's own
+            if keep(s) and checkpoint(s["model"], profile, s["seed"], kind, results).exists():
                 choices = [choice for choice in _choices(record) if choice.seconds < limit]
                 if choices:
                     found.setdefault(experiment, []).append(choices)
