@@ -78,6 +78,7 @@ class Profile:
     averaged: tuple[int, ...] = (1, 4, 16, 64)      # gradient draws that are compared with each other
     spread_eps: tuple[float, ...] = (0.1, 0.2)      # radii at which trainings of other seeds are attacked
     spread_on: str = ""             # which training that is of a model that decodes: its own, or the "shortened" one
+    repeats: int = 3                # how many trainings that are, of seeds one after the other
     dtype: str = "bfloat16"         # of attack gradients; what is reported is judged in float32
 
     def training_for(self, model: str) -> Training:
@@ -113,7 +114,7 @@ PROFILES = {
         "smoke", "digits", {"decoder": SMOKE_TRAINING, "other": SMOKE_TRAINING}, samples=1, draws=2, batch=4,
         blocks=_all(4), fit_images=100, test_images=10, judged_images=4, shortened=SMOKE_TRAINING, stops=(1, 2, 3),
         images=_all(4), eps=(0.1, 0.3), strong_eps=(0.1, 0.3), constants=(1.0, 10.0),
-        steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, gradient_draws=1, averaged=(1, 2)),
+        steps={"fgsm": 1, "pgd": 2, "mim": 2, "cw": 2, "strong": 2}, gradient_draws=1, averaged=(1, 2), repeats=2),
     "laptop": Profile(
         "laptop", "mnist", {"decoder": PUBLISHED_TRAINING, "DBX": DBX_TRAINING,
                             "other": Training(6_000, rate=1e-3, schedule="one-cycle")}, samples=10, draws=10, batch=5,

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from lib.plots.curves import panels
-from lib.plots.palette import INK, NAMES, blank, look, ordered, styled
+from lib.plots.palette import NAMES, blank, look, ordered, styled
 
 
 @styled
@@ -27,8 +27,7 @@ def by_training(table: pd.DataFrame) -> Figure:
         for model, values in lines.iterrows():
             row, paint = models.index(model), look(model)
             axis.hlines(row, values.min(), values.max(), color=paint["color"], linewidth=2.4, alpha=0.5)
-            axis.plot(values, [row] * len(values), clip_on=False, markeredgecolor=INK, markeredgewidth=0.6,
-                      **{**paint, "linestyle": "none", "markersize": 7})
+            axis.plot(values, [row] * len(values), clip_on=False, **{**paint, "linestyle": "none", "markersize": 7})
         axis.set(title=f"{NAMES.get(attack, attack)}, eps {eps:g}", yticks=range(len(models)), yticklabels=models,
                  xlim=(0, 1))
         axis.xaxis.set_major_formatter(PercentFormatter(1))

@@ -22,6 +22,7 @@ from lib.profiles import DECODERS
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs import outcomes, units, whitebox
+from lib.runs.reading import rows_of
 from lib.runs.training import checkpoint, recipe_of, trained
 from lib.runs.victims import Victim, blocks, first_images
 from lib.runs.withstood import GENERATIVE
@@ -74,6 +75,12 @@ def spread(profile: str = "laptop", seed: int = 0, device: str = "auto", results
             for model in MODELS for first, last in blocks(profile_of(profile), "spread", model)]
     return units.ensure("spread", todo, summariser(profile, results), profile=profile, device=device, results=results,
                         fresh=fresh, only=only, seed=seed)
+
+
+def repeated(profile: str, seed: int, **how) -> pd.DataFrame:
+    """Rows of `spread` after all trainings of the profile, from `seed` on. how: as `lib.runs.reading.rows_of`."""
+    seeds = range(seed, seed + profile_of(profile).repeats)
+    return pd.concat([rows_of(spread, profile, s, **how) for s in seeds], ignore_index=True)
 
 
 def summariser(profile: str, results: Path | None = None):
@@ -160,6 +167,17 @@ def families(profile: str, results: Path | None = None) -> pd.DataFrame:
                           "which": (low, high), "n": n,
                           "trainings": tuple(sum(len(means[m]) for m in side) for side in (warm, cool))})
     return pd.DataFrame(lines, columns=["attack", "eps", "generative", "other", "which", "n", "trainings"])
+
+
+def lengths_in_words(profile: str) -> str:
+    """How long the trainings are that are compared: "12,000 updates of GFZ and GBZ (of 120,000) and 6,000 of DFX"."""
+    lengths: dict[tuple[int, int], list[str]] = {}
+    for model in MODELS:
+        own, repeated = (recipe_of(model, profile, kind).updates for kind in ("", training_of(model, profile)))
+        lengths.setdefault((repeated, own), []).append(model)
+    return tables.listed([f"{updates:,} updates of {tables.listed(models)}"
+                          + (f", instead of their {own:,}" if own != updates else "")
+                          for (updates, own), models in sorted(lengths.items(), reverse=True)])
 
 
 def in_words(profile: str, results: Path | None = None) -> str:
