@@ -115,3 +115,15 @@ def test_a_mean_over_models_does_not_change_with_its_members():
     assert found.truth is None and found.ours.startswith("0.0 points")     # of GBZ alone, which did not change
     assert claims.judge(test | {"model": ["GFZ"]}, evidence(*rows)).why == (
         "waits for a successful attack that both sides share (whitebox: detect_kl)")
+
+
+def test_an_order_that_trainings_of_one_length_turn_round_stays_open(tmp_path):
+    """lib.runs.spread repeats the published attacks on trainings of other seeds; there the main seed counts too."""
+    right, wrong = np.ones((2, 60), bool), np.zeros((2, 60), bool)
+    rows = write(tmp_path, "GFZ", right) + write(tmp_path, "DFX", wrong)
+    assert claims.judge(compare(), store(tmp_path / "alone", *rows)).truth is True
+    for seed, (one, other) in enumerate([(right, wrong), (wrong, wrong), (right, right)]):
+        rows += write(tmp_path, "GFZ", one, seed, experiment="spread")
+        rows += write(tmp_path, "DFX", other, seed, experiment="spread")
+    found = claims.judge(compare(), store(tmp_path, *rows))
+    assert found.truth is None and "seeds 1 and 2 after trainings of one length give −100.0 points" in found.why
