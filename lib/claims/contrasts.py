@@ -20,7 +20,9 @@ METRICS = {                 # as the ledger words them
     "joint_success": "fooled and unnoticed",
     "zero_gradient": "images without a gradient", "detect_all": "all detectors together",
     "detect_marginal": "marginal detection", "detect_logit": "logit detection", "detect_kl": "KL detection",
-    "detect_tv": "TV detection", "tv": "total variation from the truth", "kl": "KL from the truth",
+    "detect_tv": "TV detection", "detect_marginal+logit+kl": "marginal, logit and KL together",
+    "detect_marginal+logit+tv": "marginal, logit and TV together",
+    "tv": "total variation from the truth", "kl": "KL from the truth",
     "iou": "overlap with the true support", "inside": "mass in the true support",
     "separated": "blobs in a part of their own", "least_share": "mass of the least blob, of what is due to it",
     "valley": "least sigmoid between the two centres", "peak_ratio": "right peak over left peak",
@@ -146,6 +148,7 @@ def shown(number: float, metric: str, change: bool = False) -> str:
 
 
 def text(estimate: Estimate, metric: str, change: bool = False) -> str:
-    """A value with its interval: "12.3 % [10.1, 14.5]", "+4.0 points [−0.2, +8.1]"."""
+    """A value with its interval: "12.3 % [10.1, 14.5]", "+4.0 points [−0.2, +8.1]"; of a speed also the time."""
     value, low, high = (shown(v, metric, change) for v in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low.split(' ')[0]}, {high.split(' ')[0]}]"
+    longer = f", {1 / estimate.value:.2f} times as long" if metric == "speedup" and estimate.value > 0 else ""
+    return f"{value} [{low.split(' ')[0]}, {high.split(' ')[0]}]{longer}"

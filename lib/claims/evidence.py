@@ -59,11 +59,15 @@ def expand(keys: dict) -> list[dict]:
 
 @dataclass
 class Evidence:
-    """Rows by experiment, and the folder of the records they came from (None: rows alone, hence no pairing)."""
+    """Rows by experiment, and the folder of the records they came from (None: rows alone, hence no pairing).
+
+    without: models of which nothing is believed, as if they had no rows.
+    """
     rows: dict[str, pd.DataFrame]
     records: Path | None
     profile: str
     seed: int = 0
+    without: tuple[str, ...] = ()
     _known: dict = field(default_factory=dict, repr=False)      # what was looked up before
 
     @classmethod
@@ -132,12 +136,12 @@ class Evidence:
         groups = self._known["rows", experiment]
         models = {model for _, model in groups} if models is None else models if isinstance(models, list) else [models]
         others = [(name, value) for name, value in keys.items() if name not in ("experiment", "metric", "model", "l2")]
-        return [row for model in models for row in groups.get((metric, model), ())
+        return [row for model in models if model not in self.without for row in groups.get((metric, model), ())
                 if all(matches(row[name], value) for name, value in others)]
 
     def images(self, keys: dict) -> pd.Series | None:
         """One number for each image (the index), from the records; None without them, or for a metric that has none."""
-        if self.records is None:
+        if self.records is None or keys.get("model") in self.without:
             return None
         if keys["experiment"] in pairs.BY_EXPERIMENT and (self.records / keys["experiment"]).is_dir():
             return pairs.images(self.records, {"seed": self.seed} | keys)

@@ -1,6 +1,6 @@
 """Verdicts on the claims of a paper, computed from rows by predicates that were written first, and their table."""
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -65,7 +65,7 @@ def verdict(claim: dict, rows: Evidence | dict[str, pd.DataFrame] | Path | str |
 
 
 def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str | None = None,
-           profile: str = "laptop", seed: int = 0) -> pd.DataFrame:
+           profile: str = "laptop", seed: int = 0, without: tuple[str, ...] = ()) -> pd.DataFrame:
     """One line a claim, in the paper's order, with the columns COLUMNS.
 
     published is what the paper says, in words; ours the weakest link, with its 95 % interval: the number nearest to
@@ -73,9 +73,10 @@ def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str
     grid) and seeds the trainings behind it; also what else the claim asks to be told whatever it is ("shows"); caution
     why a verdict says little; link the page (and the place on it) that shows the rows.
     needs: what could settle an open claim, or test one harder that holds as published.
-    seed: the training that decides; where there are rows of others, they must not turn an order round.
+    seed: the training that decides; where there are rows of others, they must not turn an order round. without: models
+    whose rows are left out.
     """
-    evidence, lines = Evidence.of(rows, profile, seed), []
+    evidence, lines = replace(Evidence.of(rows, profile, seed), without=without), []
     for claim in claims(paper):
         found = verdict(claim, evidence, profile)
         lines.append({"id": claim["id"], "where": claim["where"], "statement": claim["statement"],

@@ -144,7 +144,7 @@ def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
     sizes, eps = DETECTORS[profile].attacked_images, SYSTEMS[system].eps
     of = {kind: [name for name in ATTACKS if ATTACKS[name].towards == kind] for kind in ("", "every", "random")}
     wanted = [(name, eps, False, sizes["aligned" if kind else "single"]) for kind in ("", "every") for name in of[kind]]
-    wanted += [(name, eps, True, sizes["single"]) for name in (*HARDEST, *RIVALS)]
+    wanted += [(name, eps, True, sizes["single"]) for name in (*HARDEST, *RIVALS, "classifier (8)")]
     farther = [(name, False, sizes["single"]) for name in of["random"]]
     if profile != "smoke":
         farther += [(name, best, sizes["single"]) for name in HARDEST for best in (False, True)]

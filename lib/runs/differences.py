@@ -3,7 +3,6 @@
 Nothing is attacked or predicted here: every function takes records (pooled by `lib.runs.outcomes`) and returns a frame.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -181,12 +180,20 @@ def trainings_in_words(profile: str) -> str:
     return tables.listed(found)
 
 
-def resting_on_shorter(ledger: pd.DataFrame, profile: str) -> str:
-    """The claims that fail by a cell of a model that had fewer updates than published: "fig3e (GBY)", or "none"."""
-    short = [model for model in MODELS if profile_of(profile).training_for(model).updates < PUBLISHED_TRAINING.updates]
-    found = {line["id"]: [model for model in short if re.search(rf"\b{model}\b", line["why"])]
-             for line in ledger[ledger.verdict == "fails"].to_dict("records")}
-    return tables.listed([f"{claim} ({', '.join(models)})" for claim, models in found.items() if models])
+def shorter(profile: str) -> tuple[str, ...]:
+    """The models that the profile trains for fewer updates than published."""
+    return tuple(model for model in MODELS
+                 if profile_of(profile).training_for(model).updates < PUBLISHED_TRAINING.updates)
+
+
+def resting_on_shorter(ledger: pd.DataFrame, without: pd.DataFrame) -> str:
+    """The claims that would not fail if the models of `shorter` had no rows: "fig3f", or "none".
+
+    without: the ledger of `lib.claims` once more, with these models left out.
+    """
+    still = set(without.id[without.verdict == "fails"])
+    return tables.listed([claim for claim in ledger.id[ledger.verdict == "fails"] if claim not in still])
+
 
 def by_training_in_words(profile: str, seed: int, eps: str = "0.3") -> str:
     """What `by_training` says of PGD at one eps."""
