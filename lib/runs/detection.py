@@ -65,6 +65,7 @@ ATTACKS = {
 HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also at a larger radius, there with best iterates too
 # of the first two, by their best iterates too
 RIVALS = ("detectors, cross-entropy", "detectors, margin", "combined (11)")
+LOOKED_AT = (*HARDEST, *RIVALS, "classifier (8)")       # of which every iterate is looked at, too
 
 
 def decide(nets: Nets, system: str, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,7 +145,7 @@ def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
     sizes, eps = DETECTORS[profile].attacked_images, SYSTEMS[system].eps
     of = {kind: [name for name in ATTACKS if ATTACKS[name].towards == kind] for kind in ("", "every", "random")}
     wanted = [(name, eps, False, sizes["aligned" if kind else "single"]) for kind in ("", "every") for name in of[kind]]
-    wanted += [(name, eps, True, sizes["single"]) for name in (*HARDEST, *RIVALS, "classifier (8)")]
+    wanted += [(name, eps, True, sizes["single"]) for name in LOOKED_AT]
     farther = [(name, False, sizes["single"]) for name in of["random"]]
     if profile != "smoke":
         farther += [(name, best, sizes["single"]) for name in HARDEST for best in (False, True)]

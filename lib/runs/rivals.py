@@ -1,10 +1,12 @@
 """The two systems of detectors beside Madry's network where all three are right on equally many natural images."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pandas as pd
 
 from lib import tables
-from lib.metrics import paired_difference
+from lib.metrics import paired_difference, wilson
 from lib.results import Record
 from lib.runs.reject import REJECTED, SYSTEMS, fitted, reading
 from lib.runs.views import Bench, hardest
@@ -19,11 +21,8 @@ def at_equal_accuracy(of: Bench, eps: float, single: bool = False) -> pd.DataFra
     single: over the attacks alone that got as many images as the most, so on more images. Columns: accuracy; a column a
     system; for both systems of detectors how much more they err than Madry's network, paired, with low and high; n.
     """
-    attacked, lines = of.within(eps) if of.ready else [], []
-    most = max((len(record["label"]) for record in attacked), default=0)
-    attacked = [record for record in attacked if len(record["label"]) == most] if single else attacked
-    tops = {model: hardest(attacked, model) for model in SYSTEMS} if attacked else {}
-    for rejected in REJECTED if attacked else ():
+    lines, tops = [], _tops(of, eps, single)
+    for rejected in REJECTED if tops else ():
         right, accepted = fitted(of.natural["validation"], "Madry", rejected)(of.natural["clean"])
         line = {"accuracy": float((right & accepted).mean())}
         wrong = {model: top >= _threshold(of.natural["clean"], model, line["accuracy"]) for model, top in tops.items()}
@@ -33,6 +32,29 @@ def at_equal_accuracy(of: Bench, eps: float, single: bool = False) -> pd.DataFra
                              paired_difference(wrong[model], wrong["Madry"])))
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _tops(of: Bench, eps: float, single: bool) -> dict[str, np.ndarray]:
+    """Of each image the highest score under which a system misreads it, by system; {} without attacks."""
+    attacked = of.within(eps) if of.ready else []
+    most = max((len(record["label"]) for record in attacked), default=0)
+    attacked = [record for record in attacked if len(record["label"]) == most] if single else attacked
+    return {model: hardest(attacked, model) for model in SYSTEMS} if attacked else {}
+
+
+def beside_the_ring(of: Bench, eps: float, accuracy: float, error: float) -> str:
+    """The errors of both systems of detectors at the accuracy that is printed for Madry's network, beside the error
+    that is printed with it, in words; under the attacks that got as many images as the most."""
+    tops = _tops(of, eps, single=True)
+    if not tops:
+        return tables.MISSING
+    said = []
+    for model in SYSTEMS[:2]:
+        wrong = tops[model] >= _threshold(of.natural["clean"], model, accuracy)
+        said.append(f"the {SHORT[model]} system errs on "
+                    f"{tables.interval(wrong.mean(), *wilson(wrong.mean(), len(wrong)))}")
+    return (f"{' and '.join(said)} of {len(wrong)} images in the worst of these attacks, that network in print on "
+            f"{tables.percent(error)} of other images under one weaker attack")
 
 
 def _threshold(clean: Record, model: str, accuracy: float) -> float:
@@ -56,12 +78,15 @@ def lines(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_words(found: pd.DataFrame) -> str:
-    """What `at_equal_accuracy` says: which system errs surely more or less than Madry's network, at each accuracy."""
-    said = []
+    """What `at_equal_accuracy` says: which system errs surely more or less than Madry's network, at each accuracy, by
+    intervals that are widened for so many comparisons (Bonferroni)."""
+    said, wider = [], NormalDist().inv_cdf(1 - 0.025 / max(1, 2 * len(found))) / NormalDist().inv_cdf(0.975)
     for line in found.to_dict("records"):
-        words = {model.removeprefix("GAT-"): "more" if line[f"low {model}"] > 0 else "less"
-                 if line[f"high {model}"] < 0 else ""
-                 for model in SYSTEMS[:2]}
+        words = {}
+        for model in SYSTEMS[:2]:
+            low, high = line[f"low {model}"], line[f"high {model}"]
+            centre, reach = (low + high) / 2, (high - low) / 2 * wider
+            words[model.removeprefix("GAT-")] = "more" if centre > reach else "less" if centre < -reach else ""
         sure = [f"{'both' if len(names) == 2 else f'the {names[0]} one'} surely {word}" for word in ("more", "less")
                 if (names := [name for name, is_word in words.items() if is_word == word])]
         said.append(f"at {tables.percent(line['accuracy'])} {' and '.join(sure) or 'neither surely more or less'}")

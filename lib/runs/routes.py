@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib import tables
 from lib.metrics import mean_interval
 from lib.results import RESULTS, Record, read_record
 from lib.runs.distortion import NEAREST
@@ -79,6 +80,24 @@ def changes(system: str, profile: str, seed: int, results: Path | None = None) -
     pairs |= {("from random to none", how): tuple((aim, how) for aim in AIMS) for how in SEARCHES}
     lines = {words: _shorter(found[a], found[b]) for words, (a, b) in pairs.items() if a in found and b in found}
     return pd.DataFrame(lines).T.rename_axis(["aim", "change"]).astype({"n": int}) if lines else pd.DataFrame()
+
+
+def most_in_words(pairs: pd.DataFrame) -> str:
+    """Which kind of change shortens the way most, by `changes`: dropping the aim, the iterates or the step."""
+    if pairs.empty:
+        return "No two searches have rows in this copy yet."
+    aim, change = (pairs.index.get_level_values(level) for level in ("aim", "change"))
+    kinds = {"dropping the aim": aim == "from random to none",
+             "looking at every iterate": change == "every iterate looked at",
+             "a tenth of the step": change == "a tenth of the step"}
+    found = {words: pairs[there] for words, there in kinds.items() if there.any()}
+    form, said = lambda value: tables.number(value, 1).replace("-", "−"), []
+    for words, lines in sorted(found.items(), key=lambda one: -one[1].shorter.mean()):
+        ends = tables.span(lines.shorter.min(), lines.shorter.max(), form)
+        sure = "every interval above zero" if (lines.low > 0).all() else (
+            "no interval above zero" if not (lines.low > 0).any() else "not every interval above zero")
+        said.append(f"{words} by {ends} ({sure}, n {tables.span(float(lines.n.min()), float(lines.n.max()), '{:.0f}'.format)})")
+    return f"What shortens the way, the most first: {'; '.join(said)}."
 
 
 def _shorter(a: Record, b: Record) -> dict[str, float]:

@@ -8,9 +8,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from lib import metrics, tables
-from lib.models import MODELS
 from lib.models.graphs import GRAPHS
-from lib.results import select
 from lib.runs.outcomes import Pooled
 
 GENERATIVE = tuple(name for name, graph in GRAPHS.items() if graph.generative)
@@ -72,27 +70,3 @@ def noise_in_words(noise: pd.DataFrame, draws: int | str, little: float = 0.1) -
             found.append(f"On the same {a.n} images at eps {eps:g}, under our strong protocol, {model} keeps "
                          f"{tables.cell(a)} when it draws afresh and {tables.cell(b)} when its draws are fixed{why}.")
     return " ".join(found) or "No records of fresh noise at the same eps exist yet."
-
-
-def more_robust_in_words(rows: pd.DataFrame, eps: float) -> str:
-    """Whether every generative model keeps more accuracy than every other at one eps: the lowest beside the highest.
-
-    rows: accuracy, one a model and eps.
-    """
-    found = select(rows, metric="accuracy", eps=eps).dropna(subset="value")
-    inside = found.model.isin(GENERATIVE)
-    if not inside.any() or inside.all():
-        return f"At eps {eps:g} there are no rows yet to tell."
-    low, high = found.loc[found[inside].value.idxmin()], found.loc[found[~inside].value.idxmax()]
-    if low.low > high.high:
-        answer = "every generative model stands above every other, beyond the intervals"
-    elif low.value > high.value:
-        answer = "every generative model stands above every other, though the intervals overlap"
-    else:
-        answer = ("not every generative model stands above every other, and no model of either kind keeps more than "
-                  + tables.percent(found.value.max()))
-    missing = [name for name in MODELS if name not in set(found.model)]
-    one, two = (f"{row.model}, {tables.cell(row)}, n = {row.n:.0f}" for row in (low, high))
-    return (f"At eps {eps:g} the strong protocol leaves the lowest generative model, {one}, and the "
-            f"highest other, {two}"
-            + f" (there are no rows of {tables.listed(missing)})" * bool(missing) + f": {answer}.")

@@ -1,5 +1,7 @@
 """Two sides against each other: by intervals, and image by image where there are records."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,13 @@ def test_an_order_that_trainings_of_one_length_turn_round_stays_open(tmp_path):
         rows += write(tmp_path, "DFX", other, seed, experiment="spread")
     found = claims.judge(compare(), store(tmp_path, *rows))
     assert found.truth is None and "seeds 1 and 2 after trainings of one length give −100.0 points" in found.why
+
+
+def test_a_ledger_without_some_models_believes_nothing_of_them(tmp_path):
+    right, wrong = np.ones((2, 60), bool), np.zeros((2, 60), bool)
+    rows = write(tmp_path, "GFZ", wrong) + write(tmp_path, "DFX", right) + write(tmp_path, "GBZ", right)
+    rows += write(tmp_path, "DFZ", right)
+    test, evidence = compare(above={"model": ["GFZ", "GBZ"]}), store(tmp_path, *rows)
+    assert claims.judge(test, evidence).truth is False
+    found = claims.judge(test, replace(evidence, without=("GFZ",), _known={}))
+    assert found.truth is None and "GFZ" in found.why

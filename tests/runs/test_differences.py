@@ -126,10 +126,11 @@ def test_the_length_of_every_training_is_said(monkeypatch):
         "all of the published 120,000 updates into GFZ, GFY and GBZ, 7 into GBY and DFZ and 2 into DFX, DBX and BNN")
 
 
-def test_claims_that_fail_by_a_model_of_a_shorter_training_are_named(monkeypatch):
+def test_claims_that_fail_by_models_of_a_shorter_training_alone_are_named(monkeypatch):
     lengths = {"decoder": Training(120_000), "GBY": Training(7), "other": Training(120_000)}
     monkeypatch.setattr(differences, "profile_of", lambda name: replace(profile("smoke"), trainings=lengths))
-    lines = pd.DataFrame({"id": ["a", "b", "c"], "verdict": ["fails", "fails", "holds"],
-                          "why": ["PGD, GBY", "MIM, GFY", "GBY"]})
-    assert differences.resting_on_shorter(lines, "laptop") == "a (GBY)"
-    assert differences.resting_on_shorter(lines[1:], "laptop") == "none"
+    assert differences.shorter("laptop") == ("GBY",)
+    lines = pd.DataFrame({"id": ["a", "b", "c"], "verdict": ["fails", "fails", "holds"]})
+    without = lines.assign(verdict=["undecided", "fails", "holds"])
+    assert differences.resting_on_shorter(lines, without) == "a"
+    assert differences.resting_on_shorter(lines, lines) == "none"

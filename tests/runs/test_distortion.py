@@ -155,3 +155,14 @@ def test_published_distances_and_operating_points_are_those_of_the_paper():
     assert published_distances() == {"earlier": 3.68, "linf0.3": 4.4, "linf0.5": 5.65, "submission earlier": 3.68,
                                      "submission linf0.3": 3.8, "submission linf0.5": 4.47}
     assert operating_points() == {0.3: (0.08, 0.984), 0.4: (0.941, 0.984)}
+
+
+def test_the_change_that_shortens_the_way_most_is_named_first():
+    index = pd.MultiIndex.from_tuples([("random aim", "a tenth of the step"), ("no aim", "a tenth of the step"),
+                                       ("from random to none", "published step")], names=["aim", "change"])
+    pairs = pd.DataFrame({"shorter": [0.1, -0.6, 1.9], "low": [-0.1, -1.0, 1.5], "high": [0.3, -0.2, 2.3],
+                          "n": [30, 9, 10]}, index=index)
+    said = routes.most_in_words(pairs)
+    assert said == ("What shortens the way, the most first: dropping the aim by 1.9 (every interval above zero, n 10); "
+                    "a tenth of the step by −0.6 to 0.1 (no interval above zero, n 9 to 30).")
+    assert routes.most_in_words(pd.DataFrame()) == "No two searches have rows in this copy yet."

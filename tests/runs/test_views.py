@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lib import tables
 from lib.results import Record, write_record
 from lib.runs import reject, rivals, views
 
@@ -82,6 +83,20 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
             == "at 100.0 % both surely more")
     nothing = rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3)
     assert nothing.empty and rivals.lines(nothing).empty
+
+
+def test_intervals_are_widened_for_as_many_comparisons_as_there_are(bench):
+    found = rivals.at_equal_accuracy(bench, 0.3).head(1)
+    barely = found.assign(**{f"{end} {model}": value for model in reject.SYSTEMS[:2]
+                             for end, value in (("low", 0.01), ("high", 0.2))})
+    assert rivals.in_words(barely).endswith("neither surely more or less")      # of two: 1.14 times as wide
+    assert "both surely more" in rivals.in_words(barely.assign(**{f"low {m}": 0.05 for m in reject.SYSTEMS[:2]}))
+
+
+def test_the_detectors_are_laid_beside_what_is_printed_for_the_robust_network(bench):
+    said = rivals.beside_the_ring(bench, 0.3, 0.5, 0.08)
+    assert "the integrated system errs on" in said and "of 6 images" in said and "in print on 8.0 %" in said
+    assert rivals.beside_the_ring(views.Bench("linf0.3", {}, {}), 0.3, 0.5, 0.08) == tables.MISSING
 
 
 def test_lines_of_equal_accuracy_have_errors_and_points_with_their_intervals(bench):
