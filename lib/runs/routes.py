@@ -96,7 +96,8 @@ def most_in_words(pairs: pd.DataFrame) -> str:
         ends = tables.span(lines.shorter.min(), lines.shorter.max(), form)
         sure = "every interval above zero" if (lines.low > 0).all() else (
             "no interval above zero" if not (lines.low > 0).any() else "not every interval above zero")
-        said.append(f"{words} by {ends} ({sure}, n {tables.span(float(lines.n.min()), float(lines.n.max()), '{:.0f}'.format)})")
+        n = tables.span(float(lines.n.min()), float(lines.n.max()), "{:.0f}".format)
+        said.append(f"{words} by {ends} ({sure}, n {n})")
     return f"What shortens the way, the most first: {'; '.join(said)}."
 
 
