@@ -102,15 +102,18 @@ def shares(profile: str, results: Path | None = None) -> dict[tuple, dict[int, p
 
 def by_seed(profile: str, results: Path | None = None) -> pd.DataFrame:
     """A line a model, attack and eps: the accuracy after each training (columns: seeds), on the images that all of
-    them got (n); by_images: the standard error that so many images leave; by_trainings: the standard deviation of
-    the trainings around their mean, image noise included. Only where there are at least two trainings."""
+    them got (n); by_trainings: the standard deviation of the trainings around their mean; by_chance: what it would be
+    if all trainings were equally good, from how unlike they read the same images (a two-way analysis of variance).
+    Only where there are at least two trainings."""
     lines = {}
     for (attack, eps, model), seeds in shares(profile, results).items():
         table = pd.DataFrame(seeds).dropna()
         if table.shape[1] > 1:
-            error = table.std(ddof=1).mean() / np.sqrt(len(table)) if len(table) > 1 else np.nan
+            unlike = table.sub(table.mean(axis=1), axis=0) - table.mean() + table.to_numpy().mean()
+            freedom = max(1, len(table) - 1) * (table.shape[1] - 1)
             lines[model, attack, eps] = table.mean().to_dict() | {
-                "by_images": error, "by_trainings": table.mean().std(ddof=1), "n": len(table)}
+                "by_chance": float(np.sqrt((unlike.to_numpy() ** 2).sum() / freedom / len(table))),
+                "by_trainings": table.mean().std(ddof=1), "n": len(table)}
     order = {model: place for place, model in enumerate(MODELS)}
     keys = sorted(lines, key=lambda key: (order[key[0]], ("clean", *ATTACKS).index(key[1]), key[2]))
     return pd.DataFrame([lines[key] for key in keys],
@@ -207,7 +210,7 @@ def shown(found: pd.DataFrame) -> pd.DataFrame:
     seeds = [name for name in found if isinstance(name, int)]
     lines = {key: {f"seed {s}": tables.percent(line[s]) for s in seeds if pd.notna(line[s])} | {
         "trainings differ by": tables.bare_points(line.by_trainings),
-        "images alone would": tables.bare_points(line.by_images), "n": int(line.n)} for key, line in found.iterrows()}
+        "chance alone would": tables.bare_points(line.by_chance), "n": int(line.n)} for key, line in found.iterrows()}
     table = pd.DataFrame(lines).T
     return table.rename_axis(found.index.names) if lines else table
 

@@ -56,6 +56,8 @@ def test_an_order_holds_only_if_no_meeting_of_trainings_turns_it(tmp_path):
     table = spread.by_seed("smoke", tmp_path)
     assert table.loc[("GBZ", "pgd", 0.1), [0, 1]].tolist() == [0.8, 0.6] and len(table) == 6
     assert table.loc[("GBZ", "pgd", 0.1), "by_trainings"] == pytest.approx(0.2 / np.sqrt(2))
+    difference = np.array([0] * 6 + [1, 1, 0, 0])           # image by image, between the two trainings of GBZ
+    assert table.loc[("GBZ", "pgd", 0.1), "by_chance"] == pytest.approx(difference.std(ddof=1) / np.sqrt(2 * 10))
     order = spread.orders("smoke", tmp_path).set_index(["better", "worse"])
     assert order.always.to_dict() == {("GFZ", "GBZ"): False, ("GFZ", "DFX"): True, ("GBZ", "DFX"): True}
     assert order.least["GBZ", "DFX"] == pytest.approx(0.1) and set(order.meetings) == {4}
