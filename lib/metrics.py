@@ -28,8 +28,8 @@ def wilson(p: float | np.floating, n: int | np.integer | float) -> tuple[float, 
     """
     if n == 0 or np.isnan(p):
         return np.nan, np.nan
-    if not 0 <= p <= 1:
-        raise ValueError(f"p is {p}; expected a share in [0, 1], not a percentage")
+    if not 0 <= p <= 1 or n < 0:
+        raise ValueError(f"p is {p}, n {n}; expected a share in [0, 1], not a percentage, of at least 0 images")
     centre, spread = p + Z**2 / (2 * n), Z * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
     low, high = (centre - spread) / (1 + Z**2 / n), (centre + spread) / (1 + Z**2 / n)
     return float(low if p > 0 else 0), float(high if p < 1 else 1)      # exactly 0 and 1, not a rounding error off
@@ -80,6 +80,19 @@ def survival(right: Shaped[ndarray, "eps image"], carried: bool = False) -> Floa
     if right.ndim != 2 or (right.size and (right.min() < 0 or right.max() > 1)):
         raise ValueError(f"right has shape {right.shape}; expected (eps, image) with values in [0, 1]")
     return np.minimum.accumulate(right, axis=0) if carried else np.cumprod(right, axis=0)
+
+
+def worst_share(right: Bool[np.ndarray, "attack image draw"]) -> Float[np.ndarray, " image"]:
+    """Share of draws in which each image is read right under the attack that is worst for it.
+
+    To take the smallest of several noisy shares would pick luck as well. So the attack is chosen on one half of the
+    draws and judged on the other, then the other way round, and the two are averaged; of equals the first is chosen.
+    A single draw cannot be halved: there it chooses and judges.
+    """
+    draws, every = right.shape[-1], np.arange(right.shape[1])
+    halves = [slice(0, draws // 2), slice(draws // 2, draws)] if draws > 1 else [slice(None)] * 2
+    means = [right[..., half].mean(-1) for half in halves]
+    return (means[1][means[0].argmin(0), every] + means[0][means[1].argmin(0), every]) / 2
 
 
 def min_eps(right: Shaped[ndarray, "eps image"], grid: Sequence[float] | ndarray, fill: float, carried: bool = False

@@ -122,19 +122,21 @@ def _listed(path: Path) -> dict[str, str]:
 
 
 def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, save_every: int | None = None,
-        label: str = "", stop: int | None = None) -> np.ndarray:
+        label: str = "", stop: int | None = None, attack: Mapping | None = None) -> np.ndarray:
     """Maximise the mean objective of `model` over `split` (lib.data) with Adam. Returns the objective at each update.
 
     stop: halt after this many updates, with the state written, to look at the model or to keep it; a later call
     goes on.
 
     Every `save_every` updates (default: as lib.captured has it) all that is needed to go on is written to `state`, and
-    a later call with the same arguments resumes there with the same numbers. Raises RuntimeError if the decoder is dead
-    after a quarter of a long training.
+    a later call with the same arguments resumes there with the same numbers; with other ones it raises ValueError.
+    attack: what else tells this training from others, where the objective attacks its images. Raises RuntimeError if
+    the decoder is dead after a quarter of a long training.
     """
     model.to(memory_format=torch.channels_last)
     step = update_of(model, split, training, seed)
-    start, history = _resume(state, model, step.optimiser, training, seed)
+    recipe = asdict(training) | {f"attack.{name}": value for name, value in (attack or {}).items()}
+    start, history = _resume(state, model, step.optimiser, recipe, seed)
     end = training.updates if stop is None else min(stop, training.updates)
     save_every = save_every or step.save_every
     bar, found, done = tqdm(initial=start, total=training.updates, desc=label, disable=None), [], start
@@ -149,7 +151,7 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
             history[done - len(known):done] = known
             found.clear()
             if done < training.updates:
-                _save_state(state, model, step.optimiser, training, seed, done, history)
+                _save_state(state, model, step.optimiser, recipe, seed, done, history)
     bar.close()
     return history
 
@@ -174,20 +176,20 @@ def refuse_dead_decoder(model: nn.Module, x: Tensor, y: Tensor) -> None:
                            "in any pixel; lower the learning rate or lengthen its warm-up")
 
 
-def _save_state(path, model, optimiser, training, seed, update, history) -> None:
+def _save_state(path, model, optimiser, recipe, seed, update, history) -> None:
     tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"adam.{index}.{k}": torch.as_tensor(v).contiguous() for k, v in moments.items()}
     tensors["history"] = torch.from_numpy(history)
-    header = {"training": json.dumps(asdict(training), sort_keys=True), "seed": str(seed), "update": str(update)}
+    header = {"training": json.dumps(recipe, sort_keys=True), "seed": str(seed), "update": str(update)}
     _write(path, tensors, header)
 
 
-def _resume(path, model, optimiser, training, seed) -> tuple[int, np.ndarray]:
+def _resume(path, model, optimiser, recipe, seed) -> tuple[int, np.ndarray]:
     if not Path(path).exists():
-        return 0, np.full(training.updates, np.nan, dtype=np.float32)
+        return 0, np.full(recipe["updates"], np.nan, dtype=np.float32)
     tensors, header = _read(Path(path))
-    if header["training"] != json.dumps(asdict(training), sort_keys=True) or header["seed"] != str(seed):
+    if header["training"] != json.dumps(recipe, sort_keys=True) or header["seed"] != str(seed):
         raise ValueError(f"{path} belongs to another training ({header['training']}, seed {header['seed']}); delete it")
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     state, parameters = {}, list(model.parameters())

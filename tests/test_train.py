@@ -100,3 +100,11 @@ def test_an_unknown_profile_is_refused_with_the_choices():
     with pytest.raises(ValueError, match="'desktop'.*smoke, laptop, paper"):
         profile("desktop")
     assert json.dumps(sorted(PROFILES)) == '["laptop", "paper", "smoke"]'
+
+
+def test_a_training_does_not_go_on_under_another_attack(tmp_path):
+    recipe, weak, strong = Training(updates=4, batch=8), {"eps": 0.1, "steps": 2}, {"eps": 0.4, "steps": 20}
+    fit(model(), split(), recipe, seed=1, state=tmp_path / "a.state", stop=2, attack=weak)
+    with pytest.raises(ValueError, match=r"a.state belongs to another training .*attack.eps.: 0.1"):
+        fit(model(), split(), recipe, seed=1, state=tmp_path / "a.state", attack=strong)
+    assert len(fit(model(), split(), recipe, seed=1, state=tmp_path / "a.state", attack=weak)) == 4

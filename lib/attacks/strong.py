@@ -57,9 +57,9 @@ def strong(logits_fn_of: Callable[[Int64[Tensor, " some"]], LogitsFn], x: Images
         check_count(name, value)
     if any(a.eps > b.eps for a, b in zip(balls, balls[1:])) or len({type(ball) for ball in balls}) != 1:
         raise ValueError(f"balls are {list(balls)}; expected at least one, of one norm, eps ascending: sort them")
-    if starts.ndim != 5 or starts.shape[1:] != x.shape:
-        raise ValueError(f"starts have shape {tuple(starts.shape)}; expected (restart, *{tuple(x.shape)}): "
-                         "one point of the unit ball for each restart and image")
+    if starts.ndim != 5 or starts.shape[1:] != x.shape or not len(starts):
+        raise ValueError(f"starts have shape {tuple(starts.shape)}; expected (restart, *{tuple(x.shape)}) with "
+                         "at least one restart: one point of the unit ball for each restart and image")
 
     x = x.detach()
     best, found, everyone = x.clone(), [], torch.arange(len(x), device=x.device)

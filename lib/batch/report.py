@@ -33,11 +33,18 @@ def table(plan: dict, since: float, before: dict[tuple[str, str], int]) -> pd.Da
         said = Path(plan["build"]) / "log" / Path(name).with_suffix(".json")
         fresh = said.exists() and said.stat().st_mtime >= since
         told = json.loads(said.read_text()) if fresh else {"problem": "", "seconds": float("nan")}
-        status = "failed" if told["problem"] else "ok" if fresh else "kept" if Path(copy).exists() else "not run"
+        status = "failed" if told["problem"] else "ok" if fresh else "kept" if _newest(copy, job) else "not run"
         lines.append({"job": name, "status": status,
                       "rows": sum(gained.get((job["profile"], name), 0) for name in job["reads"]),
                       **told})
     return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def _newest(copy: str, job: dict) -> bool:
+    """Whether a page's copy is there and newer than all that it is made from."""
+    made_from = [Path(path) for path in job.get("inputs", ())]
+    return Path(copy).exists() and all(
+        path.exists() and path.stat().st_mtime <= Path(copy).stat().st_mtime for path in made_from)
 
 
 def _experiments(plan: dict, since: float, gained: dict) -> list[dict]:

@@ -77,7 +77,7 @@ def shared_values(test: dict, a: dict, b: dict, evidence: Evidence) -> tuple[Est
 def images(test: dict, keys: dict, evidence: Evidence) -> pd.Series | None:
     """The same image by image, from records; None where there are none."""
     def compute() -> pd.Series | None:
-        inner = [combine((evidence.images(cell) for cell in branch), worst=True) for branch in branches(test, keys)]
+        inner = [evidence.worst(branch) for branch in branches(test, keys)]
         return combine(inner, worst=False)
     return evidence.cached(("images", repr(list(branches(test, keys)))), compute)
 

@@ -1,6 +1,7 @@
 """What rows and records say about a comparison: a number with its 95 % interval, paired over images where possible."""
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import product
 from math import isclose, isnan
 from pathlib import Path
@@ -150,6 +151,19 @@ class Evidence:
         pool = self._pool(keys)
         return None if pool is None else IMAGE_METRICS[keys["metric"]](pool, keys)
 
+    def worst(self, cells: list[dict]) -> pd.Series | None:
+        """The accuracy of each image under the cell that is worst for it, chosen on half of the draws and judged on the
+        other half (`lib.metrics.worst_share`); of what has no draws the smallest number. None without records.
+        """
+        parts = [self.images(cell) for cell in cells]
+        if len(cells) == 1 or any(part is None for part in parts) or cells[0]["metric"] != "accuracy" or any(
+                cell["experiment"] in pairs.BY_EXPERIMENT for cell in cells):
+            return combine(parts, worst=True)
+        drawn = [_cell(self._pool(cell), cell)["images"] for cell in cells]
+        shared = reduce(pd.Index.intersection, (frame.index for frame in drawn))
+        draws = [frame.loc[shared].drop(columns=["right", "l2"]).to_numpy(bool) for frame in drawn]
+        return pd.Series(metrics.worst_share(np.stack(draws)), shared)
+
     def cached(self, key, compute: Callable):
         """compute(), once for each key."""
         if key not in self._known:
@@ -176,8 +190,9 @@ def _read(folder: Path, model: str) -> list[tuple[dict, list[dict]]]:
         record = read_record(path)
         for cell, guesses, l2 in zip(record.settings["cells"], record["predictions"], record["l2"]):
             run = tuple((record.settings | cell).get(n) for n in SETTINGS)
-            frame = pd.DataFrame({"right": metrics.correct(guesses, record["label"]),
-                                  "l2": l2}, index=record["index"])
+            draws = pd.DataFrame(guesses == record["label"][:, None], index=record["index"])
+            frame = pd.concat([draws, pd.DataFrame({"right": metrics.correct(guesses, record["label"]), "l2": l2},
+                                                   index=record["index"])], axis=1)
             runs.setdefault(run, {}).setdefault((cell.get("eps"), cell.get("variant")), []).append(frame)
     return [(dict(zip(SETTINGS, run)), [{"eps": eps, "variant": variant, "images": pd.concat(frames).sort_index()}
                                         for (eps, variant), frames in cells.items()]) for run, cells in runs.items()]
@@ -198,9 +213,14 @@ def describe(keys: dict) -> str:
     return f"{keys['experiment']}: {', '.join([keys['metric'], *values])}"
 
 
-def _accuracy(pool: list[dict], keys: dict) -> pd.Series | None:
+def _cell(pool: list[dict], keys: dict) -> dict | None:
     same = [cell for cell in pool if all(keys.get(n) is None or cell[n] == keys[n] for n in ("eps", "variant"))]
-    return same[0]["images"].right if len(same) == 1 else None
+    return same[0] if len(same) == 1 else None
+
+
+def _accuracy(pool: list[dict], keys: dict) -> pd.Series | None:
+    cell = _cell(pool, keys)
+    return None if cell is None else cell["images"].right
 
 
 def _min_eps(pool: list[dict], keys: dict) -> pd.Series:

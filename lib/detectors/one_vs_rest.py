@@ -40,6 +40,8 @@ class Reject:
             raise ValueError(f"rejected is {rejected!r}; expected a share of natural images from 0 to below 1")
         if not len(natural):
             raise ValueError("there are no natural scores; expected at least one to fit a threshold on")
+        if np.isnan(natural).any():
+            raise ValueError(f"{np.isnan(natural).sum()} of {len(natural)} natural scores are NaN; expected numbers")
         return cls(float(np.sort(natural)[int(np.floor(rejected * len(natural) + 1e-9))]))
 
     def accepts(self, score: Float[ndarray, "*lead"]) -> Shaped[ndarray, "*lead"]:

@@ -70,5 +70,18 @@ def check_log_joint(log_joint: Tensor, classes: int | None = None) -> None:
 
 def predictions(log_joint: Float[Tensor, "batch class"], predicted: Int64[Tensor, " batch"] | None
                 ) -> Int64[Tensor, " batch"]:
-    """The class whose threshold applies: the given one (say, of another noisy draw), else the best of these scores."""
-    return log_joint.argmax(dim=1) if predicted is None else predicted
+    """The class whose threshold applies: the given one (say, of another noisy draw), else the best of these scores.
+
+    Raises TypeError or ValueError for predictions that are no int64 class number an image.
+    """
+    if predicted is None:
+        return log_joint.argmax(dim=1)
+    if predicted.dtype != torch.int64:
+        raise TypeError(f"predicted is {predicted.dtype}; expected int64 class numbers: convert with predicted.long()")
+    if predicted.shape != log_joint.shape[:1]:
+        raise ValueError(f"{len(log_joint)} log joints came with predictions of shape {tuple(predicted.shape)}; "
+                         "expected one class an image")
+    if len(predicted) and not 0 <= predicted.min() <= predicted.max() < log_joint.shape[1]:
+        raise ValueError(f"predictions range from {predicted.min()} to {predicted.max()}; expected 0 to "
+                         f"{log_joint.shape[1] - 1}, the columns of the log joints")
+    return predicted

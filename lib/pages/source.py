@@ -8,8 +8,6 @@ from IPython.display import HTML
 
 from lib.results import RESULTS, read_settings
 
-UNIT = ["experiment", "model", "variant", "attack", "source", "seed", "protocol"]     # rows of one share their seconds
-
 
 def origin(*frames: pd.DataFrame, results: Path | None = None) -> HTML:
     """A line for each experiment among the rows of a page: records, dates, time of computing, device and code.
@@ -35,24 +33,24 @@ def duration(seconds: float) -> str:
 
 
 def _line(experiment: str, rows: pd.DataFrame, results: Path | None) -> str:
-    taken = rows.drop_duplicates([*(name for name in UNIT if name in rows), "seconds"])["seconds"].sum()
-    dates = _dates(experiment, rows, Path(results or RESULTS))
+    behind = _behind(experiment, rows, Path(results or RESULTS))
+    taken, dates = sum(one.get("seconds", 0.0) for one in behind), sorted(one.get("date", "") for one in behind)
     codes = pd.Series([code for codes in rows.commit for code in codes.split("+")])
     cells = [escape(experiment), len(dates) or "–", _span(dates), duration(taken), _list(rows.device),
              _list(codes) or "of no commit"]
     return "<tr>" + "".join(f"<td>{cell}" for cell in cells)
 
 
-def _dates(experiment: str, rows: pd.DataFrame, results: Path) -> list[str]:
-    """The days on which the records behind some rows were made, one entry a record.
+def _behind(experiment: str, rows: pd.DataFrame, results: Path) -> list[dict]:
+    """The settings of the records behind some rows.
 
     A record that names no model has rows of several.
     """
     found = [read_settings(path) for profile in set(rows.profile)
              for path in (results / profile / experiment).glob("*.npz")]
     seeds, models = set(rows.seed.dropna().astype(int)), set(rows.model)
-    return sorted(one.get("date", "") for one in found
-                  if one.get("seed") in seeds and one.get("model", next(iter(models), "")) in models)
+    return [one for one in found
+            if one.get("seed") in seeds and one.get("model", next(iter(models), "")) in models]
 
 
 def _span(dates: list[str]) -> str:

@@ -5,7 +5,7 @@ The paper reads e^z, normalised over a grid, as the density of the positives. Nu
 paper has pictures. Command: python -m lib.runs.density --profile laptop
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -152,7 +152,7 @@ def train(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
         kept = state.with_suffix(f".{stop}.partial")
         if not kept.exists():
             history = fit(taught, data, recipe(sizes), seed=seed, state=state, save_every=500, stop=stop,
-                          label=f"{name} ({setting}, {kind})")
+                          label=f"{name} ({setting}, {kind})", attack=asdict(sizes.inner) if kind == "gat" else None)
             found.append(picture(taught.net, yardstick, sizes.picture) | {"update": np.array(stop, np.int32)})
             write_record(kept, found[-1], {}) if stop != chosen[-1] else None
         else:

@@ -17,7 +17,6 @@ from lib.profiles import PUBLISHED_TRAINING
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs.outcomes import Pooled, pooled
-from lib.runs.withstood import worst_share
 
 
 WORST = "worst of each image"
@@ -116,7 +115,7 @@ def same_images(groups: dict[str, Pooled], eps: float) -> pd.DataFrame:
 def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"), radii=(0.1, 0.2, 0.3)) -> pd.DataFrame:
     """Accuracy of each model under several attacks on the same images: a line for each model and eps that all have.
 
-    Columns: the attacks; WORST: under the attack that is worst for each image (`withstood.worst_share`; of equals the
+    Columns: the attacks; WORST: under the attack that is worst for each image (`metrics.worst_share`; of equals the
     last attack); drop, low, high: how much the strongest takes off the first, paired, with 95 % interval; n.
     """
     lines = {}
@@ -127,7 +126,7 @@ def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"),
                 same = same_images(found, eps)
                 worst = same.loc[same.gain.idxmax()]
                 _, draws = shared_draws(found, eps)
-                alone = worst_share(np.stack(list(draws.values())[::-1])).mean()
+                alone = metrics.worst_share(np.stack(list(draws.values())[::-1])).mean()
                 lines[name, f"{eps:g}"] = same.accuracy.to_dict() | {WORST: alone, "drop": worst.gain, "low": worst.low,
                                                                   "high": worst.high, "n": worst.n}
     return pd.DataFrame(lines).T.rename_axis(["model", "eps"]) if lines else pd.DataFrame()

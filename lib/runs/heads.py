@@ -1,6 +1,7 @@
 """Train the detectors of Yin et al. (2020) on MNIST, one against the rest, and choose a checkpoint of each."""
 
 from copy import deepcopy
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -135,7 +136,8 @@ def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, resul
     stops = np.unique(np.linspace(total / 2, total, settings.candidates).round().astype(int)).tolist()
     for stop in stops:                              # also where all are kept already: for the history
         history = fit(taught, split(profile)[0], settings.training, seed=seed, state=state, stop=stop,
-                      label=f"training {system}, classes {classes}")
+                      label=f"training {system}, classes {classes}",
+                      attack=asdict(inner) | {"negatives": settings.negatives})
         kept = state.with_suffix(f".{stop}.partial")
         if not kept.exists():
             if stop < total and not np.isnan(history[stop]):

@@ -1,6 +1,6 @@
 """Two small deterministic networks on which attacks are tested: one trained plainly, one on PGD images."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -51,16 +51,19 @@ def network(kind: str, profile: str, seed: int, device: torch.device, results: P
     dataset = data.load(profile_of(profile).dataset)
     recipe = replace(TRAINING, updates=20) if profile == "smoke" else TRAINING
     settings = {"model": "CNN", "variant": kind, "seed": seed, "profile": profile, "updates": recipe.updates}
-    with initial_weights(seed):
-        net = CNN(dataset.shape, len(dataset.classes)).to(device)
 
     def train() -> None:
+        with initial_weights(seed):
+            net = CNN(dataset.shape, len(dataset.classes)).to(device)
         taught = net if kind == "plain" else OnAttacked(net, INNER, RAMP * recipe.updates)
-        fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {kind} CNN")
+        fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {kind} CNN",
+            attack={} if kind == "plain" else asdict(INNER) | {"ramp": RAMP})
         save_weights(path, net, settings | {"dataset": dataset.name, "batch": recipe.batch,
                                             "eps": INNER.eps if kind == "robust" else 0.0})
         path.with_suffix(".state").unlink(missing_ok=True)
 
     once(path, train)
+    with torch.device("meta"):
+        net = CNN(dataset.shape, len(dataset.classes))
     load_weights(path, net, settings)
-    return net.eval().requires_grad_(False)
+    return net.to(device).eval().requires_grad_(False)

@@ -163,7 +163,7 @@ def _accuracy(group: Pooled):
 def _grid(group: Pooled):
     """What needs all radii of an image: accuracy for eps up to each, and the smallest eps that succeeds."""
     cells = group.settings["cells"]
-    if "eps" not in cells[0]:
+    if "eps" not in cells[0] or len({cell["eps"] for cell in cells}) < 2:     # one radius is no grid
         return
     grid = [cell["eps"] for cell in cells]
     right = metrics.correct(group["predictions"], group["label"])
@@ -172,7 +172,8 @@ def _grid(group: Pooled):
         yield cell | _share("accuracy_upto", upto)
     smallest = metrics.min_eps(right, grid, grid[-1] + metrics.EPS_FILL, carried)
     mean, low, high = metrics.mean_interval(smallest)
-    common = {k: cells[0][k] for k in ("attack", "norm", "steps", "loss", "restarts", "draws")}
+    common = {k: cells[0][k] for k in ("attack", "norm", "steps", "loss", "restarts", "draws", "variant")
+              if k in cells[0]}
     yield common | {"metric": "min_eps", "value": mean, "low": low, "high": high, "n": len(smallest)}
 
 

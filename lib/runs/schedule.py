@@ -58,13 +58,19 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
         dataset = dataset_of(profile)
         with initial_weights(seed):
             model = build(name, dataset.shape, len(dataset.classes)).to(device)
-        history = fit(model, dataset.train, training, seed=seed, state=state, stop=stop, label=f"training {name}")
-        if stop < training.updates and not np.isnan(history[stop]):
-            raise ValueError(
-                f"{state} is past update {stop}, whose weights {path.name} are gone; delete it to train again")
-        save_weights(path, model, {"model": name, "seed": seed, "profile": profile, "updates": stop,
-                                   "bound": float(np.mean(history[max(0, stop - 1000):stop])),
-                                   "trained_on": units.device_name(device)})
+        for each in (at for at in profile_of(profile).stops if at <= stop):     # units may come in any order
+            kept = checkpoint(name, profile, seed, f"{PUBLISHED}-{each}", results)
+            if kept.exists():
+                continue
+            history = fit(model, dataset.train, training, seed=seed, state=state, stop=each, label=f"training {name}")
+            if each < training.updates and not np.isnan(history[each]):         # it went past that stop before
+                if each < stop:
+                    continue
+                raise ValueError(
+                    f"{state} is past update {each}, whose weights {kept.name} are gone; delete it to train again")
+            save_weights(kept, model, {"model": name, "seed": seed, "profile": profile, "updates": each,
+                                       "bound": float(np.mean(history[max(0, each - 1000):each])),
+                                       "trained_on": units.device_name(device)})
         if stop == training.updates:
             state.unlink(missing_ok=True)
     return path

@@ -22,7 +22,6 @@ from lib.profiles import DECODERS
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs import outcomes, units, whitebox
-from lib.runs.reading import rows_of
 from lib.runs.training import checkpoint, recipe_of, trained
 from lib.runs.victims import Victim, blocks, first_images
 from lib.runs.withstood import GENERATIVE
@@ -69,18 +68,14 @@ def compute(model: str, first: int, last: int, profile: str, seed: int, results:
 
 def spread(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
            fresh: bool = False, only: str | None = None) -> pd.DataFrame:
-    """Rows of accuracy on clean images and under PGD and MIM after a training with `seed`."""
-    todo = [units.Unit(f"{model}_seed{seed}_{first:05d}-{last:05d}",
-                       lambda device, job=(model, first, last): compute(*job, profile, seed, results, device))
-            for model in MODELS for first, last in blocks(profile_of(profile), "spread", model)]
+    """Rows of accuracy on clean images and under PGD and MIM after trainings with `seed` and those that follow it."""
+    sizes = profile_of(profile)
+    todo = [units.Unit(f"{model}_seed{s}_{first:05d}-{last:05d}",
+                       lambda device, job=(model, first, last, profile, s): compute(*job, results, device))
+            for s in range(seed, seed + sizes.repeats) for model in MODELS
+            for first, last in blocks(sizes, "spread", model)]
     return units.ensure("spread", todo, summariser(profile, results), profile=profile, device=device, results=results,
-                        fresh=fresh, only=only, seed=seed)
-
-
-def repeated(profile: str, seed: int, **how) -> pd.DataFrame:
-    """Rows of `spread` after all trainings of the profile, from `seed` on. how: as `lib.runs.reading.rows_of`."""
-    seeds = range(seed, seed + profile_of(profile).repeats)
-    return pd.concat([rows_of(spread, profile, s, **how) for s in seeds], ignore_index=True)
+                        fresh=fresh, only=only)
 
 
 def summariser(profile: str, results: Path | None = None):

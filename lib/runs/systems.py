@@ -41,7 +41,8 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
         with initial_weights(seed):
             net = ConvNet(len(dataset.classes), dataset.shape, "glorot" if name == "f" else "madry").to(device)
         taught = net if name == "f" else OnAttacked(net, settings.robust_inner, settings.robust_ramp)
-        fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}")
+        fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}",
+            attack=attack)
         save_weights(path, net, expected | attack | {"dataset": dataset.name, "batch": recipe.batch,
                                             "rate": recipe.rate, "schedule": recipe.schedule})
         path.with_suffix(".state").unlink(missing_ok=True)

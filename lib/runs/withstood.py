@@ -5,26 +5,12 @@ Nothing is attacked here: every function takes stored outcomes (`lib.runs.differ
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
 
 from lib import metrics, tables
 from lib.models.graphs import GRAPHS
 from lib.runs.outcomes import Pooled
 
 GENERATIVE = tuple(name for name, graph in GRAPHS.items() if graph.generative)
-
-
-def worst_share(right: Bool[np.ndarray, "attack image draw"]) -> Float[np.ndarray, " image"]:
-    """Share of draws in which each image is read right under the attack that is worst for it.
-
-    To take the smallest of several noisy shares would pick luck as well. So the attack is chosen on one half of the
-    draws and judged on the other, then the other way round, and the two are averaged; of equals the first is chosen.
-    A single draw cannot be halved: there it chooses and judges.
-    """
-    draws, every = right.shape[-1], np.arange(right.shape[1])
-    halves = [slice(0, draws // 2), slice(draws // 2, draws)] if draws > 1 else [slice(None)] * 2
-    means = [right[..., half].mean(-1) for half in halves]
-    return (means[1][means[0].argmin(0), every] + means[0][means[1].argmin(0), every]) / 2
 
 
 def fixed_beside_fresh(fixed: list[Pooled], fresh: dict[str, list[Pooled]]) -> pd.DataFrame:

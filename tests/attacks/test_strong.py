@@ -161,3 +161,9 @@ def test_misread_share_counts_calls(linear):
     answers = iter([y, 1 - y, 1 - y, y])
     share = misread_share(lambda x: torch.nn.functional.one_hot(next(answers), 2).double(), x, y, 4)
     assert (share == 0.5).all()
+
+
+def test_an_attack_without_a_start_is_refused(linear):
+    model, x, y = linear
+    with pytest.raises(ValueError, match="at least one restart"):
+        strong(lambda index: model, x, y, [Linf(0.1)], starts=starts(x, Linf(1))[:0], **CERTAIN)

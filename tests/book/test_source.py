@@ -17,7 +17,8 @@ def record(folder, name, **settings):
                          {"model": "GFZ", "seed": 0, "date": "2026-01-02"} | settings)
 
 
-def test_each_unit_is_counted_once_and_code_and_device_are_named(tmp_path):
+def test_each_record_is_counted_once_and_code_and_device_are_named(tmp_path):
+    record(tmp_path, "a", seconds=1800.0), record(tmp_path, "b", seconds=1800.0, model="DBX")
     said = pages.origin(rows(), results=tmp_path).data
     assert "<td>60 min" in said and "1a2b3c" in said and "CPU" in said and "Profile laptop" in said
 
@@ -29,8 +30,9 @@ def test_dates_are_those_of_the_records_behind_the_rows(tmp_path):
 
 
 def test_each_experiment_has_its_line(tmp_path):
+    record(tmp_path, "a", seconds=3600.0)
     said = pages.origin(rows(), rows(experiment="strong", seconds=7.0), results.tidy([]), results=tmp_path).data
-    assert said.count("<td>60 min") == 1 and said.count("<td>14 s") == 1
+    assert said.count("<td>60 min") == 1 and said.count("<td>0 s") == 1
 
 
 def test_pixels_that_are_not_the_originals_are_declared(tmp_path):

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lib import claims
+from lib import claims, results
+from lib.claims.evidence import combine
 from tests.claims.rows import WHITE, compare, evidence, row, store, write
 
 
@@ -139,3 +140,21 @@ def test_a_ledger_without_some_models_believes_nothing_of_them(tmp_path):
     assert claims.judge(test, evidence).truth is False
     found = claims.judge(test, replace(evidence, without=("GFZ",), _known={}))
     assert found.truth is None and "GFZ" in found.why
+
+
+def test_the_worst_attack_of_an_image_is_chosen_on_other_draws_than_it_is_judged_on(tmp_path):
+    """Two attacks that both leave half of the draws right, at random: neither is worse, and luck must not count."""
+    rng = np.random.default_rng(0)
+    for attack in ("pgd", "mim"):
+        predictions = rng.integers(0, 2, (1, 300, 10)).astype(np.int8)
+        results.write_record(tmp_path / f"laptop/whitebox/GFZ_{attack}_seed0_0.npz",
+                             {"index": np.arange(300), "label": np.zeros(300, np.int8), "predictions": predictions,
+                              "l2": np.ones((1, 300))},
+                             {"dataset": "mnist", "profile": "laptop", "seed": 0, "experiment": "whitebox",
+                              "model": "GFZ", "protocol": "published",
+                              "cells": [{"attack": attack, "norm": "linf", "eps": 0.1}]})
+    keys = WHITE | {"metric": "accuracy", "model": "GFZ", "eps": 0.1}
+    cells = [keys | {"attack": attack} for attack in ("pgd", "mim")]
+    found = store(tmp_path, row(0.5, model="GFZ", attack="pgd", eps=0.1))
+    assert abs(found.worst(cells).mean() - 0.5) < 0.02 and found.worst(cells[:1]).equals(found.images(cells[0]))
+    assert combine([found.images(cell) for cell in cells], worst=True).mean() < 0.43

@@ -138,3 +138,14 @@ def test_scores_of_another_number_of_classes_are_refused(detector):
     fitted = detector.fit(*clean(200, classes=4))
     with pytest.raises(ValueError, match=r"shape \(3, 2\); expected \(image, 4\)"):
         fitted.score(torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize("detector", [Logit, KL, TV])
+@pytest.mark.parametrize("wrong", [7, -1])
+def test_predictions_that_are_no_class_are_refused(detector, wrong):
+    log_joint, labels = clean(200, classes=4)
+    fitted = detector.fit(log_joint, labels)
+    said = rf"predictions range from {min(wrong, 0)} to {max(wrong, 0)}; expected 0 to 3"
+    for ask in (fitted.score, fitted.flags):
+        with pytest.raises(ValueError, match=said):
+            ask(log_joint[:2], torch.tensor([0, wrong]))

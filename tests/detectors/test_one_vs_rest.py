@@ -62,3 +62,8 @@ def test_a_threshold_above_every_score_accepts_nothing_and_one_below_everything(
 def test_scores_and_outcomes_of_different_number_are_refused():
     with pytest.raises(ValueError, match="200 natural scores with 150 outcomes"):
         curve(NATURAL, MISREAD, ATTACKED, MISREAD)
+
+
+def test_scores_that_are_no_numbers_fit_no_threshold():
+    with pytest.raises(ValueError, match="2 of 4 natural scores are NaN"):
+        Reject.fit(np.array([1.0, np.nan, np.nan, 2.0]), 0.5)

@@ -145,3 +145,11 @@ def test_an_unknown_profile_is_refused_before_any_work(experiment, tmp_path):
     with pytest.raises(ValueError, match="unknown profile 'desktop'; expected one of smoke, laptop, paper"):
         experiment("desktop", results=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_radius_is_no_grid(folder):
+    averaging.averaging("smoke", results=folder, only="GFZ_1draws_seed0_00000-00004")
+    rows = averaging.averaging("smoke", results=folder, only="GFZ_fixed_seed0_00000-00004")
+    assert not {"min_eps", "accuracy_upto"} & set(rows.metric)
+    keys = [name for name in rows.columns if name not in ("value", "low", "high", "n", "seconds")]
+    assert not rows.duplicated(keys).any()

@@ -101,3 +101,10 @@ def test_with_as_many_gradients_as_autoattack_ours_leaves_no_more_than_before(re
     rows = rows[(rows.metric == "accuracy") & (rows.attack == "pgd")].set_index("variant")
     assert set(rows.index) == {"ours", AS_MANY} and rows.restarts[AS_MANY] == 4 > rows.restarts["ours"]
     assert rows.value[AS_MANY] <= rows.value["ours"]
+
+
+@pytest.mark.parametrize("kind", ["plain", "robust"])
+def test_a_network_is_loaded_where_it_was_asked_for(kind, tmp_path):
+    for device in ("cpu", "meta"):
+        net = network(kind, "smoke", 0, torch.device(device), tmp_path)
+        assert {weight.device.type for weight in net.parameters()} == {device}

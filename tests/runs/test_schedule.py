@@ -100,3 +100,9 @@ def test_what_schedule_trained_to_its_end_is_not_trained_again(tmp_path, monkeyp
     ends[-1].unlink()
     with pytest.raises(pytest.fail.Exception):
         training.training("smoke", results=tmp_path, only="GBZ_seed0", fresh=True)
+
+
+def test_stops_may_come_in_any_order(tmp_path):
+    late, early = (schedule.weights_at("GBZ", stop, "smoke", 0, tmp_path, CPU) for stop in (STOPS[1], STOPS[0]))
+    straight = schedule.weights_at("GBZ", STOPS[0], "smoke", 0, tmp_path / "straight", CPU)
+    assert same(early, straight) and not same(early, late)

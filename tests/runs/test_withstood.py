@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lib import metrics
 from lib.runs import withstood
 from lib.runs.outcomes import Pooled
 
@@ -11,8 +12,8 @@ def test_the_worst_attack_is_chosen_and_judged_on_different_draws():
     right[1, 0] = False                             # the second attack always fools the first image
     # what looks worst in one half is not in the other
     right[:, 1] = [[True] * 5 + [False] * 5, [False] * 5 + [True] * 5]
-    assert withstood.worst_share(right).tolist() == [0, 1]
-    assert withstood.worst_share(right[..., :1]).tolist() == [0, 0]
+    assert metrics.worst_share(right).tolist() == [0, 1]
+    assert metrics.worst_share(right[..., :1]).tolist() == [0, 0]
 
 
 def group(predictions, eps=0.1, index=None, **settings) -> Pooled:
