@@ -178,26 +178,30 @@ def lengths_in_words(profile: str) -> str:
                           for (updates, own), models in sorted(lengths.items(), reverse=True)])
 
 
-def in_words(profile: str, results: Path | None = None) -> str:
-    """What the trainings say: how far apart those of one model are, which orders hold, whether the families part."""
-    table, order, sides = by_seed(profile, results), orders(profile, results), families(profile, results)
+def gaps_in_words(profile: str, results: Path | None = None) -> str:
+    """How far apart the trainings of one model are."""
+    table = by_seed(profile, results)
     if table.empty:
         return "There are no rows yet after trainings of other seeds."
     attacked = table[table.index.get_level_values("attack") != "clean"]
     seeds = [name for name in attacked if isinstance(name, int)]
     gap = (attacked[seeds].max(axis=1) - attacked[seeds].min(axis=1)).sort_values()
     model, attack, eps = gap.index[-1]
-    said = [f"The trainings of one model are at most {tables.points(gap.iloc[-1])} apart ({model} under "
-            f"{attack.upper()} at {eps:g}), half of the time at most {tables.points(gap.median())}."]
-    for (attack, eps), lines in order.groupby(["attack", "eps"], sort=False):
-        said.append(f"Under {attack.upper()} at {eps:g}, {int(lines.always.sum())} of {len(lines)} pairs of models "
-                    "keep their order whichever trainings meet.")
+    return (f"at most {tables.points(gap.iloc[-1])} ({model} under {attack.upper()} at {eps:g}), half of the time at "
+            f"most {tables.points(gap.median())}")
+
+
+def parted(profile: str, results: Path | None = None) -> pd.DataFrame:
+    """`orders` and `families` as text, a line an attack and eps. May be empty."""
+    order, sides, lines = orders(profile, results), families(profile, results), {}
+    for (attack, eps), pairs in order.groupby(["attack", "eps"], sort=False):
+        lines[attack.upper(), f"{eps:g}"] = {"orders kept": f"{int(pairs.always.sum())} of {len(pairs)} pairs"}
     for line in sides.itertuples():
-        verb = "above" if line.generative > line.other else "not above"
-        said.append(f"{line.attack.upper()} at {line.eps:g}: the worst generative training ({line.which[0]}, "
-                    f"{tables.percent(line.generative)}) lies {verb} the best of the others ({line.which[1]}, "
-                    f"{tables.percent(line.other)}; {line.n} images).")
-    return " ".join(said)
+        cells = lines.setdefault((line.attack.upper(), f"{line.eps:g}"), {})
+        cells["worst generative"] = f"{tables.percent(line.generative)} ({line.which[0]})"
+        cells["best other"] = f"{tables.percent(line.other)} ({line.which[1]})"
+        cells["n"] = line.n
+    return pd.DataFrame(lines).T.rename_axis(["attack", "eps"]) if lines else pd.DataFrame()
 
 
 def shown(found: pd.DataFrame) -> pd.DataFrame:

@@ -63,8 +63,9 @@ def test_an_order_holds_only_if_no_meeting_of_trainings_turns_it(tmp_path):
     assert order.least["GBZ", "DFX"] == pytest.approx(0.1) and set(order.meetings) == {4}
     sides = spread.families("smoke", tmp_path).iloc[0]
     assert (sides.generative, sides.other, sides.which) == (pytest.approx(0.6), 0.5, ("GBZ", "DFX"))
-    said = spread.in_words("smoke", tmp_path)
-    assert "40.0 points apart (DFX under PGD at 0.1)" in said and "2 of 3 pairs" in said and "lies above" in said
+    assert spread.gaps_in_words("smoke", tmp_path).startswith("at most 40.0 points (DFX under PGD at 0.1)")
+    line = spread.parted("smoke", tmp_path).loc[("PGD", "0.1")]
+    assert line.tolist() == ["2 of 3 pairs", "60.0 % (GBZ)", "50.0 % (DFX)", 10]
     assert "10" in set(spread.shown(table).n.astype(str))
 
 
@@ -78,5 +79,6 @@ def test_trainings_meet_on_the_images_that_all_of_them_have(tmp_path):
 def test_one_training_alone_says_nothing(tmp_path):
     outcome(tmp_path, "GFZ", 0, (10, 9))
     assert spread.by_seed("smoke", tmp_path).empty and spread.orders("smoke", tmp_path).empty
-    assert spread.in_words("smoke", tmp_path).startswith("There are no rows yet")
+    assert spread.gaps_in_words("smoke", tmp_path).startswith("There are no rows yet")
+    assert spread.parted("smoke", tmp_path).empty
     assert isinstance(spread.shown(spread.by_seed("smoke", tmp_path)), pd.DataFrame)
