@@ -35,27 +35,26 @@ def paired(groups: Sequence[Pooled], eps: float) -> pd.DataFrame:
                          for one, other in pairs])
 
 
-def in_words(groups: Sequence[Pooled], radii: Sequence[float] = (0.1, 0.2, 0.3)) -> str:
-    """What `paired` says at each of `radii` at which both families have models."""
-    said, n = [], None
+def shown(groups: Sequence[Pooled], radii: Sequence[float] = (0.1, 0.2, 0.3)) -> pd.DataFrame:
+    """What `paired` says, as text: a line for each of `radii` at which both families have models. May be empty.
+
+    Columns: the lowest and highest accuracy of either family; how many of the differences lie surely above zero, and
+    from which models none does; how many surely below; n.
+    """
+    lines = {}
     for eps in radii:
         found = paired(groups, eps)
         if found.empty:
             continue
-        n = int(found.n.iloc[0])
         above, below = found[found.low > 0], found[found.high < 0]
-        ends = [tables.span(found[side].min(), found[side].max()) for side in ("left", "right")]
-        sure = (f"all {len(found)} differences" if len(above) == len(found) else
-                f"{len(above)} of {len(found)} differences" if len(above) else "no difference")
-        text = (f"at {eps:g} they keep {ends[0]} and the others {ends[1]}; {sure} "
-                f"{'lie' if len(above) > 1 else 'lies'} surely above zero"
-                + (f", {len(below)} surely below" if len(below) else ""))
-        open_ = [other for other in MODELS if other in set(found[found.low <= 0].other) - set(above.other)]
-        said.append(text + (f" (none of those from {tables.listed(open_)})" if above.size and open_ else ""))
-    if not said:
-        return "There are no rows of both families yet to tell."
-    return f"Every generative model against every other, paired over the first {n} images: {'. '.join(said)}.".replace(
-        ". at", ". At")
+        open_ = [other for other in MODELS if other in set(found.other) - set(above.other)]
+        lines[f"{eps:g}"] = {
+            "generative keep": tables.span(found.left.min(), found.left.max()),
+            "others keep": tables.span(found.right.min(), found.right.max()),
+            "surely above zero": f"{len(above)} of {len(found)}" + (
+                f" (none from {tables.listed(open_)})" if len(above) and open_ else ""),
+            "surely below": len(below), "n": int(found.n.iloc[0])}
+    return pd.DataFrame(lines).T.rename_axis("eps") if lines else pd.DataFrame()
 
 
 def against_adversarial_training(rows: pd.DataFrame, eps: float = 0.3) -> str:

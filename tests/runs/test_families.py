@@ -23,21 +23,19 @@ def test_pairs_meet_on_the_images_that_all_models_have():
     assert families.paired([group("GFZ", 18)], 0.3).empty and families.paired([group("GFZ", 18)], 0.1).empty
 
 
-@pytest.mark.parametrize("others, said", [
-    ({"DFX": 0, "DBX": 2}, "the others 0.0 to 10.0 %; all 4 differences lie surely above zero"),
-    ({"DFX": 0, "BNN": 15}, "2 of 4 differences lie surely above zero (none of those from BNN)"),
-    ({"DFX": 20}, "no difference lies surely above zero")])
-def test_what_is_said_of_the_families(others, said):
+@pytest.mark.parametrize("others, kept, above", [
+    ({"DFX": 0, "DBX": 2}, "0.0 to 10.0 %", "4 of 4"),
+    ({"DFX": 0, "BNN": 15}, "0.0 to 75.0 %", "2 of 4 (none from BNN)"), ({"DFX": 20}, "100.0 %", "0 of 2")])
+def test_what_is_shown_of_the_families(others, kept, above):
     groups = [group("GFZ", 17), group("GBZ", 16), *(group(name, right) for name, right in others.items())]
-    text = families.in_words(groups, (0.1, 0.2))
-    assert text.startswith("Every generative model against every other, paired over the first 20 images: at 0.1 they")
-    assert said in text and "0.2" not in text
-    assert families.in_words([group("GFZ", 17)]) == "There are no rows of both families yet to tell."
+    table = families.shown(groups, (0.1, 0.2))
+    assert table.index.tolist() == ["0.1"]
+    assert table.loc["0.1"].tolist() == ["80.0 to 85.0 %", kept, above, 0, 20]
+    assert families.shown([group("GFZ", 17)]).empty
 
 
-def test_differences_below_zero_are_said_too():
-    said = families.in_words([group("GFZ", 0), group("DFX", 20)])
-    assert "no difference lies surely above zero, 1 surely below" in said
+def test_differences_below_zero_are_counted_too():
+    assert families.shown([group("GFZ", 0), group("DFX", 20)]).loc["0.1", "surely below"] == 1
 
 
 def test_the_network_trained_against_attacks_is_named_with_its_own_attack():
