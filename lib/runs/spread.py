@@ -4,7 +4,7 @@ A training seed draws the initial weights, the order of the images and the noise
 compared are equally long: as long as the profile's own, or, where it says so, of the shortened training, which costs a
 tenth (`Profile.spread_on`). Published PGD and MIM on the same test images, at two radii: one at which many models are
 in mid-range that match p(x, y), and one for those that model p(y | x); the clean images are judged with them.
-Command: python -m lib.runs.spread --profile laptop --seed 1
+Command: python -m lib.runs.spread --profile laptop
 """
 
 from collections.abc import Iterable
