@@ -36,8 +36,8 @@ def _line(experiment: str, rows: pd.DataFrame, results: Path | None) -> str:
     behind = _behind(experiment, rows, Path(results or RESULTS))
     taken, dates = sum(one.get("seconds", 0.0) for one in behind), sorted(one.get("date", "") for one in behind)
     codes = pd.Series([code for codes in rows.commit for code in codes.split("+")])
-    cells = [escape(experiment), len(dates) or "–", _span(dates), duration(taken), _list(rows.device),
-             _list(codes) or "of no commit"]
+    cells = [escape(experiment), len(dates) or "–", _span(dates), duration(taken) if behind else "–",
+             _list(rows.device), _list(codes) or "of no commit"]
     return "<tr>" + "".join(f"<td>{cell}" for cell in cells)
 
 

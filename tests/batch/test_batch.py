@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lib.batch import __main__ as command
+from lib.batch import report
 from lib.batch.gather import settings_table
 from lib.results import ROOT
 from lib.runs.rings import rings
@@ -94,3 +95,18 @@ def test_a_copy_that_is_missing_leaves_its_line_in_the_table(tmp_path):
     table = settings_table({"pages": {str(tmp_path / "0.ipynb"): {"given": {"seed": 3}}}})
     assert table.to_dict("records") == [{"seed": 3, "done": False}]
     assert not list(Path(tmp_path).iterdir())
+
+
+@pytest.mark.parametrize("newer, status", [([], "kept"), (["record"], "not run"), (None, "not run")])
+def test_a_copy_is_kept_only_if_it_is_newer_than_all_that_it_is_made_from(tmp_path, newer, status):
+    files = {name: tmp_path / name for name in ("page", "record", "copy.ipynb")}
+    for name, path in files.items():
+        path.write_text("")
+        os.utime(path, (1_000 + (name == "copy.ipynb"),) * 2)
+    if newer is None:
+        files["record"].unlink()
+    elif "record" in newer:
+        os.utime(files["record"], (2_000, 2_000))
+    plan = {"units": {}, "build": str(tmp_path), "results": str(tmp_path), "pages": {str(files["copy.ipynb"]): {
+        "profile": "smoke", "reads": [], "inputs": [str(files["page"]), str(files["record"])]}}}
+    assert report.table(plan, since=3_000, before={}).status.tolist() == [status]

@@ -9,6 +9,7 @@ from lib.profiles import profile
 from lib.results import read_record, select, write_record
 from lib.runs import spread
 from lib.runs.training import checkpoint
+from lib.runs.units import LISTED
 
 CELLS = [{"attack": "clean"}, {"attack": "pgd", "norm": "linf", "eps": 0.1}]
 
@@ -82,3 +83,9 @@ def test_one_training_alone_says_nothing(tmp_path):
     assert spread.gaps_in_words("smoke", tmp_path).startswith("There are no rows yet")
     assert spread.parted("smoke", tmp_path).empty
     assert isinstance(spread.shown(spread.by_seed("smoke", tmp_path)), pd.DataFrame)
+
+
+def test_all_trainings_that_are_compared_are_planned():
+    """The page shows seeds 0, 1, ...: a batch must not leave the later ones to the page itself."""
+    planned = spread.spread("smoke", only=LISTED).unit
+    assert {name.split("_")[1] for name in planned} == {f"seed{s}" for s in range(profile("smoke").repeats)}
