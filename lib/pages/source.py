@@ -44,11 +44,13 @@ def _line(experiment: str, rows: pd.DataFrame, results: Path | None) -> str:
 def _behind(experiment: str, rows: pd.DataFrame, results: Path) -> list[dict]:
     """The settings of the records behind some rows.
 
-    A record that names no model has rows of several.
+    A record that names no model has rows of several, and one of "GAT" those of the systems made of it, such as
+    "GAT-generative".
     """
     found = [read_settings(path) for profile in set(rows.profile)
              for path in (results / profile / experiment).glob("*.npz")]
     seeds, models = set(rows.seed.dropna().astype(int)), set(rows.model)
+    models |= {model.split("-")[0] for model in models}
     return [one for one in found
             if one.get("seed") in seeds and one.get("model", next(iter(models), "")) in models]
 

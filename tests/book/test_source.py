@@ -43,3 +43,9 @@ def test_pixels_that_are_not_the_originals_are_declared(tmp_path):
 
 def test_no_rows_are_said_to_be_none():
     assert "No rows yet" in pages.origin(results.tidy([])).data
+
+
+def test_rows_of_systems_come_from_the_records_of_their_detectors(tmp_path):
+    record(tmp_path, "a", model="GAT", seconds=120.0), record(tmp_path, "b", seconds=999.0)
+    said = pages.origin(rows().assign(model="GAT-generative"), results=tmp_path).data
+    assert "<td>1<td>2026-01-02<td>2 min" in said
