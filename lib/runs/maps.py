@@ -49,6 +49,22 @@ def time_alone(rows: pd.DataFrame) -> str:
     return f"{verdict} as many updates without an adversary {share} is in the wrong place."
 
 
+def length_alone(rows: pd.DataFrame) -> str:
+    """What a training on the grid has that is as long as published and no wider than the shorter ones, in a sentence.
+
+    rows: those of lib.runs.density.
+    """
+    longer = select(rows, dataset="grid", variant="longer", model="GAT", **{"class": ""}).set_index("metric").value
+    if longer.empty:
+        return "Not known: none as long has rows yet."
+    apart, overlap, misplaced = (tables.percent(longer[metric]) for metric in ("separated", "iou", "tv"))
+    before = select(rows, dataset="grid", variant="paper", model="GAT", metric="separated").value
+    word = "Some of it" if len(before) and longer["separated"] > before.max() else "Not at this width"
+    word = "Yes" if longer["separated"] > 0.99 else word
+    return (f"{word}: after as many updates as published, at the same width, {apart} of the blobs lie in a part of "
+            f"their own, the overlap is {overlap}, and {misplaced} of the mass is misplaced (one training).")
+
+
 def sigmoid(logits: ndarray) -> ndarray:
     """1 / (1 + e^-z) in float64, without overflow."""
     return np.exp(-np.logaddexp(0, -np.asarray(logits, float)))

@@ -83,3 +83,12 @@ def test_what_time_alone_does_is_said_only_where_it_was_tried():
     assert (maps.time_alone(rows).startswith("Time alone does not do it")
             and "95.0 % (90.0 to 100.0)" in maps.time_alone(rows))
     assert maps.time_alone(rows.assign(value=[0.1, 0.95, 0.9, 1.0])).startswith("After as many updates")
+
+
+@pytest.mark.parametrize("apart, word", [(1.0, "Yes: after"), (0.5, "Some of it: after"), (0.2, "Not at this width:")])
+def test_what_length_does_is_said_only_where_it_was_tried(apart, word):
+    rows = pd.DataFrame({"dataset": "grid", "model": "GAT", "class": "", "variant": ["paper"] + ["longer"] * 3,
+                         "metric": ["separated", "separated", "iou", "tv"], "value": [0.3, apart, 0.1, 0.8]})
+    said = maps.length_alone(rows)
+    assert said.startswith(word) and f"{100 * apart:.1f} % of the blobs" in said and "80.0 % of the mass" in said
+    assert "Not known" in maps.length_alone(rows[:1])
