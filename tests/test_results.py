@@ -17,6 +17,18 @@ def test_a_record_comes_back_as_it_was_written(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
 
+def test_significant_bits_bound_the_relative_error_and_leave_the_rest(tmp_path):
+    values = np.random.default_rng(0).normal(size=20_000) * np.logspace(-30, 30, 20_000)
+    kept = results.significant(values)
+    assert kept.dtype == np.float32 and np.abs(kept / values.astype(np.float32) - 1).max() <= 2 ** -16
+    np.testing.assert_array_equal(results.significant(kept), kept)
+    special = np.array([np.inf, -np.inf, np.nan, 0.0, 3.0])
+    np.testing.assert_array_equal(results.significant(special), special)
+    for name, array in (("whole", values.astype(np.float32)), ("kept", kept)):
+        results.write_record(tmp_path / f"{name}.npz", {"log_joint": array}, {})
+    assert (tmp_path / "kept.npz").stat().st_size < 0.85 * (tmp_path / "whole.npz").stat().st_size
+
+
 def test_a_truncated_record_is_named_with_its_remedy(tmp_path):
     path = tmp_path / "a.npz"
     results.write_record(path, {"index": np.arange(300)}, {})

@@ -7,6 +7,7 @@ import torch
 
 from lib.models import MODELS, stream
 from lib.profiles import profile as profile_of
+from lib.results import significant
 from lib.runs import outcomes, units
 from lib.runs.training import dataset_of
 from lib.runs.victims import Victim, first_images
@@ -23,7 +24,7 @@ def on_test(victim: Victim, images: list[int], x: torch.Tensor, y: torch.Tensor,
     """One prediction of each of these test images, and repeated draws of the first `judged` of them."""
     arrays = outcomes.judged(victim, x[None, :judged], x[:judged], y[:judged], images[:judged], "judge/clean")
     return arrays | {"test_index": np.array(images, np.int32), "test_label": y.numpy().astype(np.int8),
-                     "test_log_joint": victim.predict(x, images, "clean/test")[0].astype(np.float32)}
+                     "test_log_joint": significant(victim.predict(x, images, "clean/test")[0])}
 
 
 def on_train(victim: Victim, profile: str) -> dict[str, np.ndarray]:
@@ -31,7 +32,7 @@ def on_train(victim: Victim, profile: str) -> dict[str, np.ndarray]:
     train, chosen = dataset_of(profile).train, fit_images(profile)
     scores = victim.predict(train.images(chosen.tolist()), chosen.tolist(), "clean/train")[0]
     return {"train_index": chosen.astype(np.int32), "train_label": train.y[chosen].numpy().astype(np.int8),
-            "train_log_joint": scores.astype(np.float32)}
+            "train_log_joint": significant(scores)}
 
 
 def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):

@@ -16,6 +16,7 @@ from lib.attacks import (Linf, adam_pgd, aligned, best_by, best_wrong_detector, 
                          detector_margin, margin, switching)
 from lib.profiles import DETECTORS, SYSTEMS
 from lib.profiles import profile as profile_of
+from lib.results import significant
 from lib.runs import reject, systems, units
 from lib.runs.heads import split
 from lib.runs.systems import BATCH, InBfloat16, other_classes, read
@@ -125,7 +126,7 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
     moved = x if name not in ATTACKS else torch.cat([
         attack_batch(fast, name, *(each.to(device) for each in batch), eps, steps, best, len(dataset.classes)).cpu()
         for batch in zip(*(part.split(BATCH[device.type]) for part in (x, y, target)))])
-    arrays = {key: read(net, moved, device) for key, net in exact.items()}
+    arrays = {key: significant(read(net, moved, device)) for key, net in exact.items()}
     arrays |= {"index": np.array(index, np.int32), "label": y.numpy().astype(np.int8),
                "l2": (moved - x).flatten(1).norm(dim=1).numpy(), "linf": (moved - x).flatten(1).abs().amax(1).numpy()}
     if random:
