@@ -260,14 +260,16 @@ _PUBLISHED = {      # point set and setting; "notebook": the last settings in th
     **{(name, "paper"): _PLANE for name in ("ring", "grid", "spirals")},
     ("checkerboard", "paper"): replace(_PLANE, positives=10_000),       # the code's count; the caption says 1,000
 }
+LONGER = ("grid", "longer")
 DENSITIES = {
     "smoke": {key: replace(sizes, iterations=6, width=16, layers=2, ordinary=10, positives=200, negatives=50, side=60,
                            picture=200 if key[0] == "two-gaussians" else 30, seeds=1)
-              for key, sizes in _PUBLISHED.items()},
-    # the line as published, the plane at less than a hundredth of the cost
+              for key, sizes in (_PUBLISHED | {LONGER: _PLANE}).items()},
+    # the line as published, the plane at less than a hundredth of the cost; but for one training on the grid, which is
+    # as long as published, to tell what the length does
     "laptop": {key: sizes if key[0] == "two-gaussians"
                else replace(sizes, iterations=5_000, width=128, positives=1_000, seeds=3)
-               for key, sizes in _PUBLISHED.items()},
+               for key, sizes in _PUBLISHED.items()} | {LONGER: replace(_PLANE, width=128)},
     "paper": _PUBLISHED,
 }
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from numbers import Integral, Real
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -60,15 +61,15 @@ def check_logits(logits: Tensor, y: Tensor, classes: int) -> None:
                          "relabel from 0 up, or use another loss")
 
 
-def check_count(name: str, value: int) -> None:
-    """Refuse anything but a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def check_count(name: str, value: object) -> None:
+    """Refuse anything but a whole number of at least 1, of Python or of numpy."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name} is {value!r}; expected a whole number of at least 1")
 
 
-def check_size(name: str, value: Number, remedy: str) -> None:
-    """Refuse anything but a finite number of at least 0."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+def check_size(name: str, value: object, remedy: str) -> None:
+    """Refuse anything but a finite number of at least 0, of Python or of numpy."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value) or value < 0:
         raise ValueError(f"{name} is {value!r}; expected a finite number of at least 0: {remedy}")
 
 

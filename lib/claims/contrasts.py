@@ -25,6 +25,7 @@ METRICS = {                 # as the ledger words them
     "tv": "total variation from the truth", "kl": "KL from the truth",
     "iou": "overlap with the true support", "inside": "mass in the true support",
     "separated": "blobs in a part of their own", "least_share": "mass of the least blob, of what is due to it",
+    "size": "updates or width, the smaller share of the published",
     "valley": "least sigmoid between the two centres", "peak_ratio": "right peak over left peak",
     "offset": "distance of a peak from its centre", "target_reached": "target logits as high as natural ones",
     "speedup": "speed relative to one network"}

@@ -112,6 +112,11 @@ def sizes_of(profile: str, name: str, setting: str = "paper") -> Density:
     return DENSITIES[profile][name, setting]
 
 
+def published_sizes(name: str, setting: str = "paper") -> Density:
+    """What the sizes of an experiment are measured by: those of the paper's setting where the setting is ours."""
+    return DENSITIES["paper"].get((name, setting), DENSITIES["paper"][name, "paper"])
+
+
 def points_of(profile: str, name: str, seed: int, setting: str = "paper") -> Points:
     """The training set of one experiment."""
     sizes = sizes_of(profile, name, setting)
@@ -204,7 +209,8 @@ def summarise(records: list[Record]) -> list[dict]:
     """Likeness to the truth after training, a row a metric (`Yardstick`); column class: the blob that a row is about.
 
     model: "GAT"; "ordinary" (its clean updates alone); "ordinary-long" (clean for as many updates); "truth" (the same
-    measures of the true density itself: what a perfect estimate would get). n: points of the grid.
+    measures of the true density itself: what a perfect estimate would get). n: points of the grid. Metric "size" of
+    "GAT": how much of the published updates, or of the published width if that is less, the training had.
     """
     rows = []
     for record in records:
@@ -214,9 +220,12 @@ def summarise(records: list[Record]) -> list[dict]:
         measured = [name for name in record.arrays if name not in ("logits", "loss", "update") and "truth_" not in name]
         last = {name: record[name][-1] for name in measured}
         rows += _rows(key if settings["kind"] == "gat" else clean, last)
+        published = published_sizes(settings["dataset"], settings["variant"])
         if settings["kind"] == "gat":                   # what is read from the same unit takes no time of its own
             at = record["update"].tolist().index(settings["ordinary"])
             truth = {name.removeprefix("truth_"): record[name] for name in record.arrays if "truth_" in name}
+            rows += _rows(key, {"size": min(settings["iterations"] / published.iterations,
+                                            settings["width"] / published.width)})
             rows += _rows(clean | {"model": "ordinary", "seconds": ""}, {name: record[name][at] for name in measured})
             rows += _rows(clean | {"model": "truth", "seconds": ""}, truth)
     return rows
@@ -231,8 +240,8 @@ def density(profile: str = "laptop", seed: int = 0, device: str = "auto", result
             fresh: bool = False, only: str | None = None) -> pd.DataFrame:
     """Rows of every point set and setting; seeds `seed` and on where the profile wants several.
 
-    A unit is one training: a point set, a setting, a kind and a seed. The ordinary one of full length is made for the
-    paper's setting alone.
+    A unit is one training: a point set, a setting, a kind and a seed. Ordinary ones of full length are for the paper's
+    setting alone.
     """
     folder = Path(results or RESULTS) / profile_of(profile).name / "density"
     todo = [_unit(name, setting, kind, profile, s, folder) for kind in KINDS

@@ -130,7 +130,7 @@ def departures(profile: str) -> pd.DataFrame:
     lines = []
     for (name, setting), sizes in DENSITIES[profile].items():
         for field, value in vars(sizes).items():
-            if (printed := getattr(DENSITIES["paper"][name, setting], field)) != value:
+            if (printed := getattr(runs.published_sizes(name, setting), field)) != value:
                 lines.append({"points": f"{name} ({setting})", "size": field, "published": printed, "here": value})
     return pd.DataFrame(lines, columns=["points", "size", "published", "here"])
 

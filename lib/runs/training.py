@@ -86,7 +86,7 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
     with initial_weights(seed):
         model = build(name, dataset.shape, len(dataset.classes)).to(device)
     state = path.with_suffix(".state")
-    known = _ends(name, profile, seed, recipe, results)
+    known, resumed = _ends(name, profile, seed, recipe, results), state.exists()
     if known:
         load_weights(known[recipe.updates], model, {"model": name, "seed": seed, "updates": recipe.updates})
     else:
@@ -106,7 +106,8 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
                  settings | {"bound": float(np.mean(history[-1000:])), "trained_on": units.device_name(device)})
     every = max(1, recipe.updates // 200)
     curve = history[:len(history) // every * every].reshape(-1, every).mean(1)
-    return {"update": np.arange(1, len(curve) + 1) * every, "bound": curve.astype(np.float32)}, settings
+    return {"update": np.arange(1, len(curve) + 1) * every, "bound": curve.astype(np.float32)}, (
+        settings | ({"resumed": True} if resumed else {}))
 
 
 def _ends(name: str, profile: str, seed: int, recipe: Training, results: Path | None) -> dict[int, Path]:
@@ -128,7 +129,7 @@ def summarise(records: list[Record]) -> list[dict]:
                                  "device", "dtype", "torch", "data", "seconds")}
         last = record["bound"][-max(1, len(record["bound"]) // 20):]
         rows.append(key | {"metric": "bound", "value": float(last.mean()), "steps": s["updates"]})
-        if "trained_by" not in s:                   # else the seconds are those of a copy
+        if not {"trained_by", "resumed"} & set(s):  # else the seconds are those of a copy, or of the last part
             rows.append(key | {"metric": "seconds", "value": s["seconds"], "steps": s["updates"]})
     return rows
 

@@ -2,11 +2,12 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 
 from lib.attacks import Linf, carlini_wagner, cross_entropy, fgsm, mim, pgd, strong
-from lib.attacks.inputs import check_images, check_labels, check_pair
+from lib.attacks.inputs import check_count, check_images, check_labels, check_pair, check_size
 from tests.toys import Smooth, random_images
 
 Y = torch.tensor([0, 1])
@@ -103,6 +104,17 @@ BAD_SETTINGS = {
 def test_impossible_settings_are_refused(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+def test_numbers_of_numpy_are_numbers():
+    check_count("steps", np.int64(2))
+    check_size("eps", np.float32(0.1), "")
+    for value in (np.float64(2.5), np.int64(0), True, "2"):
+        with pytest.raises(ValueError, match="steps is .*; expected a whole number"):
+            check_count("steps", value)
+    for value in (np.float32("nan"), np.float64(-1), np.bool_(True), "0.1"):
+        with pytest.raises(ValueError, match="eps is .*; expected a finite number"):
+            check_size("eps", value, "")
 
 
 def test_a_loss_that_averages_over_the_batch_is_refused():

@@ -109,6 +109,15 @@ def test_rows_follow_from_the_record_and_the_truth_stands_beside_them(sizes, tmp
     assert set(select(rows, model="ordinary").attack) == {"clean"} and set(select(rows, model="GAT").eps) == {0.3}
 
 
+def test_rows_tell_how_much_of_the_published_size_a_training_had(sizes, tmp_path):
+    published = DENSITIES["paper"][KEY]
+    sizes(width=published.width // 4)
+    rows = run.density("smoke", results=tmp_path, device="cpu")
+    expected = min(DENSITIES["smoke"][KEY].iterations / published.iterations, 1 / 4)
+    assert select(rows, metric="size").value.tolist() == pytest.approx([expected])
+    assert run.published_sizes("grid", "longer") == DENSITIES["paper"]["grid", "paper"]
+
+
 def test_what_is_there_is_not_trained_again(sizes, tmp_path, monkeypatch):
     sizes()
     rows = run.density("smoke", results=tmp_path, device="cpu")

@@ -63,7 +63,9 @@ def test_the_first_updates_can_be_taken_again(folder, monkeypatch):
 
 def test_departures_name_each_size_that_is_not_published():
     table = maps.departures("laptop")
-    assert set(table.points) == {"ring (paper)", "grid (paper)", "spirals (paper)", "checkerboard (paper)"}
+    assert set(table.points) == {"ring (paper)", "grid (paper)", "spirals (paper)", "checkerboard (paper)",
+                                 "grid (longer)"}
+    assert set(table["size"][table.points == "grid (longer)"]) == {"width"}
     line = table[(table.points == "checkerboard (paper)") & (table["size"] == "positives")].iloc[0]
     assert (line.published, line.here) == (10_000, 1_000)
     assert maps.departures("paper").empty
