@@ -123,10 +123,10 @@ PROFILES = {
                 for a in ATTACKS},
         fit_images=5_000, test_images=10_000, judged_images=500, shortened=ONE_CYCLE,
         stops=(12_000, 30_000, 60_000, 120_000),
-        images={"fgsm": {"decoder": 100, "BNN": 200, "other": 500}, "pgd": {"decoder": 100, "BNN": 100, "other": 200},
-                "mim": {"decoder": 30, "BNN": 50, "other": 200},
+        images={"fgsm": {"decoder": 300, "BNN": 300, "other": 500}, "pgd": {"decoder": 100, "BNN": 100, "other": 200},
+                "mim": {"decoder": 60, "BNN": 60, "other": 200},
                 "cw": {"decoder": 5, "BNN": 10, "other": 60},
-                "strong": {"GFZ": 20, "GBZ": 20, "decoder": 10, "BNN": 20, "other": 50},
+                "strong": {"decoder": 20, "BNN": 20, "other": 50},
                 "referee": {"decoder": 30, "other": 400}, "averaging": {"decoder": 20, "other": 20},
                 "spread": {"decoder": 20, "BNN": 20, "other": 100}}, spread_on="shortened"),
     "paper": Profile(
