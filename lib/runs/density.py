@@ -21,7 +21,7 @@ from lib.models import Noise, stream
 from lib.models.mlp import MLP
 from lib.profiles import DENSITIES, Density, Training
 from lib.profiles import profile as profile_of
-from lib.results import COLUMNS, RESULTS, Record, read_record, write_record
+from lib.results import COLUMNS, RESULTS, Record, read_record, significant, write_record
 from lib.runs import units
 from lib.runs.likeness import Yardstick
 from lib.runs.shapes import Points, draw, grid_points
@@ -175,11 +175,12 @@ def clear(state: Path) -> None:
 
 
 def picture(net: MLP, yardstick: Yardstick, side: int) -> dict[str, np.ndarray]:
-    """Logits on the grid that is kept (in the plane its MIDDLE, float16), and their measures on the yardstick's own."""
+    """Logits on the grid that is kept (in the plane its MIDDLE, to six bits: it is only looked at), and their measures
+    on the yardstick's own."""
     dimension = yardstick.points.shape.dimension
     logits = logits_at(net, pictured(dimension, side)).reshape([side] * dimension)
     measured = logits_at(net, grid_points(dimension, yardstick.side))
-    return ({"logits": logits.astype(np.float16 if dimension > 1 else np.float32)}
+    return ({"logits": significant(logits, 6).astype(np.float16) if dimension > 1 else logits.astype(np.float32)}
             | yardstick.density(measured) | yardstick.accepted(measured))
 
 
