@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from numpy import ndarray
+from scipy.special import stdtrit
 
 Z = 1.959963984540054          # two-sided 95 % of the standard normal
 WORST = "worst of all"         # what rows and figures call an image's worst case over attacks
@@ -36,13 +37,13 @@ def wilson(p: float | np.floating, n: int | np.integer | float) -> tuple[float, 
 
 
 def mean_interval(values: Shaped[ndarray, " image"]) -> tuple[float, float, float]:
-    """Mean and 95 % interval (low, high) by the normal approximation, NaN left out. For l2, min_eps and other numbers
-    that are no shares. The interval is NaN for fewer than two values."""
+    """Mean and 95 % interval (low, high) by Student's t, NaN left out. For l2, min_eps and other numbers that are no
+    shares. The interval is NaN for fewer than two values."""
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     if len(values) < 2:
         return (float(values[0]) if len(values) else np.nan), np.nan, np.nan
-    mean, spread = values.mean(), Z * values.std(ddof=1) / np.sqrt(len(values))
+    mean, spread = values.mean(), stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values))
     return float(mean), float(mean - spread), float(mean + spread)
 
 
@@ -153,6 +154,8 @@ def auc_interval(clean: Shaped[ndarray, " image"], attacked: Shaped[ndarray, " a
     for a share with that variance, which stays in [0, 1] and is not empty at 1 (there: as many images as the
     smaller sample).
     """
+    if np.isnan(clean).any() or np.isnan(attacked).any():
+        raise ValueError(f"{np.isnan(clean).sum() + np.isnan(attacked).sum()} scores are NaN; expected numbers")
     if min(len(clean), len(attacked)) < 2:
         return np.nan, np.nan
     ahead, behind = beaten(attacked, clean), beaten(clean, attacked)

@@ -199,3 +199,14 @@ def test_overlap_of_sets_on_known_answers():
     a, b = np.array([1, 1, 0, 0], bool), np.array([0, 1, 1, 0], bool)
     assert metrics.iou(a, b) == pytest.approx(1 / 3) and metrics.iou(a, a) == 1 and metrics.iou(a, ~a) == 0
     assert np.isnan(metrics.iou(a & False, b & False))
+
+
+def test_intervals_of_few_values_cover_as_they_say():
+    drawn = np.random.default_rng(0).normal(size=(4_000, 3))
+    low, high = np.array([metrics.mean_interval(values)[1:] for values in drawn]).T
+    assert np.mean((low < 0) & (0 < high)) == pytest.approx(0.95, abs=0.015)
+
+
+def test_an_interval_of_an_auc_with_nan_is_refused():
+    with pytest.raises(ValueError, match="1 scores are NaN"):
+        metrics.auc_interval(np.array([0.0, np.nan]), np.array([1.0, 2.0]))

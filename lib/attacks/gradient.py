@@ -118,16 +118,17 @@ def _ascend(loss_fn: LossFn, x: Images, ball: Ball, direction: Callable[[Images]
 
     x = x.detach()
     x_adv = x + ball.project(start.expand_as(x))
-    kept, lengths = x, torch.zeros((), dtype=x.dtype, device=x.device)
+    kept, largest = x, torch.zeros((), dtype=x.dtype, device=x.device)
     for _ in range(steps):
         grad = input_gradient(loss_fn, x_adv)
-        lengths = lengths + torch.linalg.vector_norm(grad)  # NaN stays NaN; looked at once, at the end: no waiting
+        # NaN and inf stay; looked at once, at the end: no waiting
+        largest = torch.maximum(largest, torch.linalg.vector_norm(grad, torch.inf))
         # in place: fresh memory is what a step costs
         moved = (step_size * direction(grad)).add_(x_adv).clamp_(0, 1)
         x_adv = torch.add(x, ball.project(moved.sub_(x))).clamp_(0, 1)      # the last clip undoes rounding alone
         if keep is not None:
             kept = torch.where(keep(x_adv)[:, None, None, None], x_adv, kept)
-    if lengths.isnan() or not x_adv.isfinite().all():
-        raise FloatingPointError("a gradient of the loss was NaN; expected finite numbers: look for log(0), 0/0 or an "
-                                 "overflow in logits_fn")
+    if not largest.isfinite() or not x_adv.isfinite().all():
+        raise FloatingPointError("a gradient of the loss was NaN or infinite; expected finite numbers: look for log(0),"
+                                 " 0/0 or an overflow in logits_fn")
     return x_adv if keep is None else kept

@@ -34,6 +34,8 @@ def towards(logits_fn: LogitsFn, y: Labels, target: Labels) -> LossFn:
     The margin changes its rival on the way and may then go to and fro between two; this one does not.
     """
     check_labels(target)
+    if len(target) != len(y):
+        raise ValueError(f"{len(target)} targets came with {len(y)} labels; expected one target an image")
     classes = int(target.max()) + 1 if len(target) else 2
     return _loss(logits_fn, y, lambda logits: _true(logits, target) - _true(logits, y), classes)
 

@@ -60,8 +60,12 @@ class L2:
         check_size("L2's eps", self.eps, "pass the radius for pixels in [0, 1], such as 0.5")
 
     def step(self, grad: Images) -> Images:
-        """Steepest ascent of length 1, and 0 where the whole gradient is 0."""
-        return grad / length(grad).clamp_min(1e-12)
+        """Steepest ascent of length 1, however small the gradient, and 0 where all of it is 0."""
+        if not len(grad):
+            return grad
+        largest = grad.abs().amax((1, 2, 3), keepdim=True)      # first: squares of small gradients underflow
+        unit = torch.where(largest > 0, grad / largest, torch.zeros_like(grad))
+        return unit / length(unit).clamp_min(1)
 
     def project(self, delta: Images) -> Images:
         """The nearest point of the ball."""

@@ -68,11 +68,14 @@ def curve(natural: Float[ndarray, " image"], right: Shaped[ndarray, " as_many"],
     """All operating points of a system, exactly: one for every score that occurs.
 
     natural, attacked: scores. right: which natural images are read correctly. misread: which attacked ones are not.
-    Raises ValueError where scores and outcomes differ in number, or a side is empty.
+    Raises ValueError where scores and outcomes differ in number, a side is empty, or a score is NaN.
     """
     for name, score, outcome in (("natural", natural, right), ("attacked", attacked, misread)):
         if len(score) != len(outcome) or not len(score):
             raise ValueError(f"{len(score)} {name} scores with {len(outcome)} outcomes; expected as many, at least one")
+        if np.isnan(score).any():
+            raise ValueError(f"{int(np.isnan(score).sum())} of {len(score)} {name} scores are NaN; expected numbers: "
+                             "look at the logits")
     threshold = np.concatenate([[-np.inf], np.unique(np.concatenate([natural, attacked])), [np.inf]])
 
     def share(scores, counted):

@@ -47,6 +47,8 @@ def check_fit(log_joint: Tensor, labels: Tensor, fpr: float, rule: str) -> None:
     if labels.shape != log_joint.shape[:1]:
         raise ValueError(f"{len(log_joint)} log joints came with labels of shape {tuple(labels.shape)}; "
                          "expected one label an image")
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise TypeError(f"labels are {labels.dtype}; expected whole class numbers: convert with labels.long()")
     classes = log_joint.shape[1]
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels range from {labels.min()} to {labels.max()}; expected 0 to {classes - 1}, the "

@@ -36,7 +36,7 @@ STYLE = ("""<style>
 .case td:last-child { text-align: right; white-space: nowrap; width: 1% }
 .case .bar { position: relative; height: .75em; background: #8883 }
 .case .bar i { position: absolute; inset: 0 auto 0 0; background: #6b7f92 }
-.case .true i { background: #2f8a57 } .case .best { font-weight: 700 } .case .over i { background: #c4412f }
+.case .true i { background: #2f8a57 } .case .best :is(td, th) { font-weight: 700 } .case .over i { background: #c4412f }
 .case .bar b { position: absolute; top: -.15em; bottom: -.15em; left: 33.3%; border-left: 2px solid currentColor }
 </style>""")
 

@@ -158,6 +158,9 @@ def train(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
         if not kept.exists():
             history = fit(taught, data, recipe(sizes), seed=seed, state=state, save_every=500, stop=stop,
                           label=f"{name} ({setting}, {kind})", attack=asdict(sizes.inner) if kind == "gat" else None)
+            if np.isfinite(history[stop:]).any():
+                raise ValueError(f"the picture after update {stop} is gone, and {state} is past it; delete that state "
+                                 "and the pictures beside it, and run again: this training is made anew")
             found.append(picture(taught.net, yardstick, sizes.picture) | {"update": np.array(stop, np.int32)})
             write_record(kept, found[-1], {}) if stop != chosen[-1] else None
         else:

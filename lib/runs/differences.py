@@ -185,13 +185,14 @@ def shorter(profile: str) -> tuple[str, ...]:
                  if profile_of(profile).training_for(model).updates < PUBLISHED_TRAINING.updates)
 
 
-def resting_on_shorter(ledger: pd.DataFrame, without: pd.DataFrame) -> str:
+def resting_on_shorter(ledger: pd.DataFrame, without: pd.DataFrame, verdict: str = "fails") -> str:
     """The claims that would not fail if the models of `shorter` had no rows: "fig3f", or "none".
 
-    without: the ledger of `lib.claims` once more, with these models left out.
+    without: the ledger of `lib.claims` once more, with these models left out. verdict: another one to ask about,
+    or "holds" for both kinds of it.
     """
-    still = set(without.id[without.verdict == "fails"])
-    return tables.listed([claim for claim in ledger.id[ledger.verdict == "fails"] if claim not in still])
+    still = set(without.id[without.verdict.str.startswith(verdict)])
+    return tables.listed([claim for claim in ledger.id[ledger.verdict.str.startswith(verdict)] if claim not in still])
 
 
 def by_training_in_words(profile: str, seed: int, eps: str = "0.3") -> str:

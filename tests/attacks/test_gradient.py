@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lib.attacks import L2, Linf, adam_pgd, best_by, cross_entropy, fgsm, input_gradient, margin, mim, pgd
+from lib.attacks.norms import length
 from tests.toys import Smooth, centred, generator, random_images, random_normal
 
 Y = torch.tensor([0, 1, 2, 1])
@@ -172,10 +173,24 @@ def test_mim_without_memory_is_pgd():
 
 def test_a_zero_gradient_moves_nothing():
     x = random_images()
-    for attack in ATTACKS.values():
+    for name, attack in ATTACKS.items():
         adv = attack(lambda x: 0 * x.sum((1, 2, 3)), x, L2(0.5))
-        assert adv.isfinite().all()
+        one = pgd(lambda x: 0 * x.sum((1, 2, 3)), x, L2(0.5), steps=1, step_size=0.15, start=L2(0.5).random_start(
+            x, [generator(int(1000 * image[0, 0, 0])) for image in x]))
+        torch.testing.assert_close(adv, one if "random" in name else x)
     assert torch.equal(fgsm(lambda x: 0 * x.sum((1, 2, 3)), x, Linf(0.3)), x)
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1e-22, 1e-38, 1e30])
+def test_a_step_in_l2_has_length_one_however_small_or_large_the_gradient(scale):
+    grad = scale * (random_images().float() - 0.3)
+    torch.testing.assert_close(length(L2(1.0).step(grad)), torch.ones(len(grad), 1, 1, 1).to(grad))
+
+
+@every_attack
+def test_an_infinite_gradient_is_an_error_and_no_attack_that_stands_still(attack):
+    with pytest.raises(FloatingPointError, match="NaN or infinite"):
+        attack(lambda x: x.sum((1, 2, 3)) + torch.inf * x[:, 0, 0, 0], random_images().clamp(0.2, 0.8), Linf(0.1))
 
 
 def test_keep_returns_the_last_iterate_that_counts_and_x_where_none_does():

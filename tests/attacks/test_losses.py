@@ -43,6 +43,11 @@ def test_margin_survives_logits_of_any_size():
     assert margin(constant(logits), Y[:1])(random_images(1)) == -10_000
 
 
+def test_towards_needs_a_target_for_each_image():
+    with pytest.raises((TypeError, ValueError)):
+        towards(constant(random_images().flatten(1)), Y, torch.tensor([1]))
+
+
 def test_towards_a_class_is_its_lead_over_the_true_one_whatever_the_others_do():
     logits, target = random_normal(4, 3), torch.tensor([1, 0, 2, 2])
     lead = towards(constant(logits), Y, target)(random_images())

@@ -134,3 +134,5 @@ def test_claims_that_fail_by_models_of_a_shorter_training_alone_are_named(monkey
     without = lines.assign(verdict=["undecided", "fails", "holds"])
     assert differences.resting_on_shorter(lines, without) == "a"
     assert differences.resting_on_shorter(lines, lines) == "none"
+    held = lines.assign(verdict=["holds as published", "holds", "fails"])
+    assert differences.resting_on_shorter(held, lines, "holds") == "a and b"
