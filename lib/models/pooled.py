@@ -10,28 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-class _Largest(torch.autograd.Function):
-    """The largest of four values, (row, 4 channel) to (row, channel); of equals the first gets the gradient, as in
-    torch's pooling."""
-
-    @staticmethod
-    def forward(ctx, values: Tensor) -> Tensor:
-        a, b, c, d = values.chunk(4, dim=1)
-        largest = torch.maximum(torch.maximum(a, b), torch.maximum(c, d))
-        ctx.save_for_backward(values, largest)
-        return largest
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
-        values, largest = ctx.saved_tensors
-        parts = torch.empty_like(values)
-        for value, part in zip(values.chunk(4, dim=1)[:3], parts.chunk(4, dim=1)):
-            torch.mul(gradient, value == largest, out=part)
-            gradient = gradient - part
-        parts.chunk(4, dim=1)[3].copy_(gradient)
-        return parts
-
-
 def pooled_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """max_pool2d(relu(conv2d(x, weight, bias, padding=half the kernel)), 2) up to rounding.
 
@@ -43,5 +21,6 @@ def pooled_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     kernels = torch.cat([F.pad(weight, (j, 1 - j, i, 1 - i)) for i in (0, 1) for j in (0, 1)]).flatten(1)
     patches = F.unfold(x.to(weight.dtype), side + 1, padding=side // 2, stride=2)   # batch, in * (side + 1)^2, place
     rows = F.linear(patches.transpose(1, 2).reshape(-1, kernels.shape[1]), kernels)
-    maps = F.relu(_Largest.apply(rows) + bias.to(rows.dtype))
-    return maps.view(n, height // 2, width // 2, -1).permute(0, 3, 1, 2)
+    windows = rows.view(n, height * width // 4, 4, -1).permute(0, 3, 1, 2)          # four places side by side
+    largest = F.max_pool2d(windows, (1, 4))
+    return F.relu(largest + bias.to(rows.dtype)[:, None, None]).view(n, -1, height // 2, width // 2)
