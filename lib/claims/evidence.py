@@ -160,9 +160,8 @@ class Evidence:
                 cell["experiment"] in pairs.BY_EXPERIMENT for cell in cells):
             return combine(parts, worst=True)
         drawn = [_cell(self._pool(cell), cell)["images"] for cell in cells]
-        shared = reduce(pd.Index.intersection, (frame.index for frame in drawn))
-        draws = [frame.loc[shared].drop(columns=["right", "l2"]).to_numpy(bool) for frame in drawn]
-        return pd.Series(metrics.worst_share(np.stack(draws)), shared)
+        draws, shared = _draws(drawn)
+        return pd.Series(metrics.worst_share(draws), shared)
 
     def cached(self, key, compute: Callable):
         """compute(), once for each key."""
@@ -218,6 +217,12 @@ def _cell(pool: list[dict], keys: dict) -> dict | None:
     return same[0] if len(same) == 1 else None
 
 
+def _draws(frames: list[pd.DataFrame]) -> tuple[np.ndarray, pd.Index]:
+    """Whether each draw was right, (frame, image, draw), of the images that all have, and those images."""
+    shared = reduce(pd.Index.intersection, (frame.index for frame in frames))
+    return np.stack([frame.loc[shared].drop(columns=["right", "l2"]).to_numpy(bool) for frame in frames]), shared
+
+
 def _accuracy(pool: list[dict], keys: dict) -> pd.Series | None:
     cell = _cell(pool, keys)
     return None if cell is None else cell["images"].right
@@ -226,10 +231,10 @@ def _accuracy(pool: list[dict], keys: dict) -> pd.Series | None:
 def _min_eps(pool: list[dict], keys: dict) -> pd.Series:
     """Smallest radius that fools, image by image, over the cells of one attack; images that all cells share."""
     pool = sorted(pool, key=lambda cell: cell["eps"])
-    right = pd.concat([cell["images"].right for cell in pool], axis=1, join="inner")
+    drawn, shared = _draws([cell["images"] for cell in pool])
     grid = [float(cell["eps"]) for cell in pool]
     carried = keys.get("protocol") == "strong"
-    return pd.Series(metrics.min_eps(right.to_numpy().T, grid, grid[-1] + metrics.EPS_FILL, carried), right.index)
+    return pd.Series(metrics.min_eps(drawn, grid, grid[-1] + metrics.EPS_FILL, carried), shared)
 
 
 def _accuracy_within_l2(pool: list[dict], keys: dict) -> pd.Series:
