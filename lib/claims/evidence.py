@@ -16,6 +16,7 @@ from lib.results import RESULTS, read_record, read_rows, select
 
 SETTINGS = ("dataset", "seed", "protocol", "attack")       # what tells the runs of one model in one experiment apart
 LEARNED = 0.9           # clean accuracy below which a model has not learned its task, and no verdict may rest on it
+PLAIN = ("min_eps", "l2", "offset", "peak_ratio", "kl", "speedup")     # no shares: radii, distances, ratios, nats
 
 
 class Missing(LookupError):
@@ -114,14 +115,18 @@ class Evidence:
         return Estimate(value, low, high, 0 if isnan(n) else int(n))
 
     def over_seeds(self, keys: dict) -> Estimate:
-        """Mean over seeds of a row without an interval of its own; the interval is from the smallest to the largest."""
+        """Mean over seeds of a row without an interval of its own; the interval is from the smallest to the largest,
+        or Student's where that is wider: of three trainings the range holds their mean in the long run too seldom."""
         found = self._rows(keys)
         values = [row["value"] for row in found]
         if not found and keys["experiment"] not in self.rows:
             raise Missing(f"the {keys['experiment']} rows")
         if len(found) < 3 or len({row["seed"] for row in found}) < len(found):
             raise Missing(f"at least 3 seeds ({len(found)} rows are there) of {describe(keys)}")
-        return Estimate(float(np.mean(values)), min(values), max(values), len(found))
+        mean, low, high = metrics.mean_interval(np.array(values))
+        if keys["metric"] not in PLAIN:
+            low, high = max(0.0, low), min(1.0, high)
+        return Estimate(mean, min(low, *values), max(high, *values), len(found))
 
     def values(self, keys: dict) -> list[float]:
         """The values of all rows with these keys, of whichever seed; [] where there are none."""
