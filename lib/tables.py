@@ -1,6 +1,8 @@
 """Rows as sentences and small tables: what pages print. What no row holds yet is said to be missing, in words."""
 
 import functools
+import re
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,24 @@ import pandas as pd
 from lib.results import select
 
 MISSING = "no rows yet"
+CELL = re.compile(r"<td>([^<]+)</td>")
+
+
+@dataclass(frozen=True)
+class Folding:
+    """A table for a page whose cells may break, where room is short: before an interval or after a comma, never within
+    a number. Plain tables keep each cell on one line, and scroll."""
+
+    table: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        def fold(found: re.Match) -> str:
+            words = found[1].replace(" ", "&nbsp;").replace("&nbsp;(", " (").replace(",&nbsp;", ", ")
+            return f'<td style="white-space: normal">{words}</td>'
+        return CELL.sub(fold, self.table._repr_html_())
+
+    def __repr__(self) -> str:
+        return repr(self.table)
 
 
 def percent(value: float, digits: int = 1) -> str:
