@@ -12,6 +12,7 @@ from lib.metrics import correct, wilson
 from lib.models import MODELS
 from lib.results import ROOT, read_record, read_rows, rows_from, select
 from lib.runs import auc, density, distortion, heads, referee, reject, rings, schedule, spread, strangers, training
+from lib.runs.experiments import plan
 from lib.runs.outcomes import pooled, summariser
 from lib.runs.precision import compared
 from lib.runs.systems import weights_of
@@ -123,3 +124,9 @@ def test_bfloat16_gradients_attack_as_well_as_float32_ones():
     found = compared("laptop", 0, RESULTS)
     assert set(found.model) == {"GFZ", "GBZ", "DFX"}
     assert ((found.low <= 0) & (found.high >= 0)).all(), found
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_committed_record_was_made_with_other_settings_than_the_profile_has(seed):
+    found = plan("laptop", seed, RESULTS)                       # raises where one was
+    assert set(found[found.stored].experiment) >= {"density", "spread", "training"}

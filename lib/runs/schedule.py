@@ -23,7 +23,7 @@ from lib.profiles import profile as profile_of
 from lib.results import RESULTS, Record
 from lib.runs import clean, outcomes, units, whitebox
 from lib.runs.training import checkpoint, dataset_of, trained
-from lib.runs.victims import Victim, blocks, first_images
+from lib.runs.victims import Victim, blocks, first_images, sampling
 from lib.train import fit, initial_weights, load_weights, save_weights
 
 MODELS = ("GFZ", "GBZ", "DBX")
@@ -91,12 +91,23 @@ def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), bound
 
 
+def settings_for(name: str, attack: str, stop: int | None, profile: str, seed: int) -> dict:
+    """What a record says of how it was made; where it comes from is not known yet. stop: as in `model_at`."""
+    sizes = profile_of(profile)
+    kind, steps = (SHORTENED, sizes.shortened.updates) if stop is None else (PUBLISHED, stop)
+    cells = ([{"attack": "clean", "variant": kind, "steps": steps}] if attack == "clean" else
+             [cell | {"variant": f"{kind} {steps}"} for cell in whitebox.cells(sizes, attack)])
+    return {"experiment": "schedule", "dataset": sizes.dataset, "model": name, "variant": f"{kind} {steps}",
+            "attack": attack, "seed": seed, "attack_seed": seed, "profile": profile,
+            "protocol": "strong" if attack == "strong" else "published", "cells": cells,
+            "dtype": "float32" if attack == "clean" else sizes.dtype} | sampling(sizes)
+
+
 def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
     """The record of `model_at` on the first test images; at the end of the published training also one draw of more,
     and at the end of a shortened one that is attacked the scores of training images, on which its detectors
     are fitted."""
     settings = profile_of(profile)
-    variant, steps = (SHORTENED, settings.shortened.updates) if stop is None else (PUBLISHED, stop)
     model, bound = model_at(name, stop, profile, seed, results, device)
     images, x, y, dataset = first_images(settings, 0, settings.judged_images)
     victim = Victim(model, settings, seed, device)
@@ -106,10 +117,7 @@ def compute(name: str, stop: int | None, profile: str, seed: int, results: Path 
     if stop == settings.stops[-1]:
         images, x, y, _ = first_images(settings, 0, min(ONCE, settings.test_images))
         arrays["once_right"] = victim.predict(x, images, "schedule/once")[0].argmax(1) == y.numpy()
-    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": f"{variant} {steps}",
-                    "attack": "clean", "seed": seed, "attack_seed": seed, "profile": profile, "protocol": "published",
-                    "cells": [{"attack": "clean", "variant": variant, "steps": steps}], "bound": bound,
-                    "dtype": "float32", "data": dataset.source}
+    return arrays, settings_for(name, "clean", stop, profile, seed) | {"bound": bound, "data": dataset.source}
 
 
 def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: int, results: Path | None,
@@ -117,7 +125,6 @@ def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: 
     """The record of "pgd" or "strong" on test images first <= i < last after the shortened training: the same attack,
     from the same starts with the same noise, as lib.runs.whitebox makes on the profile's own model."""
     settings = profile_of(profile)
-    variant = f"{SHORTENED} {settings.shortened.updates}"
     victim = Victim(model_at(name, None, profile, seed, results, device)[0], settings, seed, device)
     images, x, y, dataset = first_images(settings, first, last)
     batches = zip(*(torch.as_tensor(part).split(victim.batch) for part in (x, y, images)))
@@ -125,11 +132,7 @@ def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: 
                                              settings.dtype)
                        .cpu() for image, label, index in batches], dim=1)
     arrays = outcomes.judged(victim, found, x, y, images, f"judge/{attack}")
-    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": variant,
-                    "attack": attack, "seed": seed, "attack_seed": seed, "profile": profile,
-                    "protocol": "strong" if attack == "strong" else "published",
-                    "cells": [cell | {"variant": variant} for cell in whitebox.cells(settings, attack)],
-                    "dtype": settings.dtype, "data": dataset.source}
+    return arrays, settings_for(name, attack, None, profile, seed) | {"data": dataset.source}
 
 
 def scores_path(model: str, profile: str, seed: int, results: Path | None = None) -> Path:
@@ -166,11 +169,13 @@ def schedule(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
     PGD and the strong protocol at the end of the shortened one (variant: with its length; steps: of the attack)."""
     stops = [None, *profile_of(profile).stops]
     todo = [units.Unit(f"{name}_{SHORTENED if stop is None else f'{PUBLISHED}-{stop:06d}'}_seed{seed}",
-                       lambda device, job=(name, stop): compute(*job, profile, seed, results, device))
+                       lambda device, job=(name, stop): compute(*job, profile, seed, results, device),
+                       expected=settings_for(name, "clean", stop, profile, seed))
             for name in MODELS for stop in stops]
     # where the profile itself trains like this, whitebox has it
     todo += [units.Unit(f"{name}_{SHORTENED}-{attack}_seed{seed}_{first:05d}-{last:05d}",
-                        lambda device, job=(name, attack, first, last): attacked(*job, profile, seed, results, device))
+                        lambda device, job=(name, attack, first, last): attacked(*job, profile, seed, results, device),
+                        expected=settings_for(name, attack, None, profile, seed))
              for name in ATTACKED if profile_of(profile).training_for(name) != profile_of(profile).shortened
              for attack in ("pgd", "strong")
              for first, last in blocks(profile_of(profile), attack, name)]

@@ -75,6 +75,11 @@ class Victim:
         return logits[:-1].argmax(-1).T.astype(np.int8), logits[-1].astype(np.float32)
 
 
+def sampling(profile: Profile) -> dict[str, int]:
+    """What records say of the noise: samples of each prediction, and fresh predictions that judge an image."""
+    return {"samples": profile.samples, "verdict_draws": profile.draws}
+
+
 def unit_starts(x: Tensor, images: Sequence[int], purpose: str, seed: int, restart: int = 0) -> Tensor:
     """Points uniform in the unit l-infinity ball, one stream an image, of x's shape."""
     draws = [stream(purpose, seed, restart, int(i)).random(tuple(x.shape[1:]), dtype=np.float32) for i in images]
