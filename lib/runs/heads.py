@@ -152,8 +152,9 @@ def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, resul
 def recipe_of(system: str, profile: str) -> dict:
     """What the weights of a detector say of how they were made, besides their update."""
     settings, inner = DETECTORS[profile], DETECTORS[profile].inner(system)
-    return {"of_updates": settings.training.updates, "negatives": settings.negatives, "inner_eps": inner.eps,
-            "inner_steps": inner.steps, "inner_step_size": inner.step_size}
+    training = asdict(settings.training)
+    return {"of_updates": training.pop("updates"), "negatives": settings.negatives, "inner_eps": inner.eps,
+            "inner_steps": inner.steps, "inner_step_size": inner.step_size} | training
 
 
 def state_of(system: str, classes: tuple[int, ...], profile: str, seed: int, results: Path | None) -> Path:

@@ -10,7 +10,7 @@ others, in files that no page needs.
 Command: python -m lib.runs.schedule --profile laptop
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,11 @@ def recipe(profile: str) -> Training:
     """The published training, as far as the profile follows it."""
     settings = profile_of(profile)
     return replace(PUBLISHED_TRAINING, updates=settings.stops[-1], batch=settings.training_for("GFZ").batch)
+
+
+def recipe_at(stop: int | None, profile: str) -> dict:
+    """What weights say of how they were made after `stop` published updates, or (None) by the shortened training."""
+    return asdict(profile_of(profile).shortened) if stop is None else asdict(recipe(profile)) | {"updates": stop}
 
 
 def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | None, device: torch.device) -> Path:
@@ -68,9 +73,9 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
                     continue
                 raise ValueError(
                     f"{state} is past update {each}, whose weights {kept.name} are gone; delete it to train again")
-            save_weights(kept, model, {"model": name, "seed": seed, "profile": profile, "updates": each,
-                                       "bound": float(np.mean(history[max(0, each - 1000):each])),
-                                       "trained_on": units.device_name(device)})
+            save_weights(kept, model, recipe_at(each, profile) | {
+                "model": name, "seed": seed, "profile": profile, "trained_on": units.device_name(device),
+                "bound": float(np.mean(history[max(0, each - 1000):each]))})
         if stop == training.updates:
             state.unlink(missing_ok=True)
     return path
@@ -86,8 +91,9 @@ def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path
     else:
         path = weights_at(name, stop, profile, seed, results, device)
     model = build(name, dataset.shape, len(dataset.classes))
-    expected = {"model": name, "seed": seed, "updates": settings.shortened.updates if stop is None else stop}
-    bound = load_weights(path, model, expected).get("bound", float("nan"))
+    stated = recipe_at(stop, profile)
+    bound = load_weights(path, model, {"model": name, "seed": seed, "updates": stated["updates"]}, stated).get(
+        "bound", float("nan"))
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), bound
 
 

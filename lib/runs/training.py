@@ -72,7 +72,8 @@ def _loaded(path: Path, _modified: int, name: str, profile: str, seed: int, devi
     with torch.device("meta"):                      # shapes alone: no time is lost on initial weights
         model = build(name, dataset.shape, len(dataset.classes))
     asked = {"updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule}
-    load_weights(path, model, {"model": name, "seed": seed, "profile": profile} | asked)
+    load_weights(path, model, {"model": name, "seed": seed, "profile": profile} | asked,
+                 asdict(recipe) | {"dataset": dataset.name})
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
@@ -95,7 +96,8 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
     state = path.with_suffix(".state")
     known, resumed = _ends(name, profile, seed, recipe, results), state.exists()
     if known:
-        load_weights(known[recipe.updates], model, {"model": name, "seed": seed, "updates": recipe.updates})
+        load_weights(known[recipe.updates], model, {"model": name, "seed": seed, "updates": recipe.updates},
+                     asdict(recipe))
     else:
         with units.locked(state):                   # lib.runs.schedule may be at it too
             history = fit(model, dataset.train, recipe, seed=seed, state=state, label=f"training {name}")

@@ -45,6 +45,13 @@ def test_a_training_that_went_past_a_stop_without_leaving_weights_says_so(tmp_pa
     assert not state.exists()
 
 
+def test_weights_of_a_stop_of_another_training_are_refused(tmp_path, monkeypatch):
+    schedule.weights_at("GBZ", STOPS[0], "smoke", 0, tmp_path, CPU)
+    monkeypatch.setattr(schedule, "PUBLISHED_TRAINING", Training(updates=STOPS[-1], rate=2e-4))
+    with pytest.raises(ValueError, match="has rate = 0.0001, expected 0.0002; it belongs to another model or setting"):
+        schedule.model_at("GBZ", STOPS[0], "smoke", 0, tmp_path, CPU)
+
+
 def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
     rows = schedule.schedule("smoke", results=tmp_path)
     accuracy = select(rows, metric="accuracy", attack="clean")
