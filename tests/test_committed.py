@@ -75,7 +75,7 @@ def test_all_committed_weights_are_those_that_the_laptop_profile_asks_for(mnist,
         asked[name, "shortened"] = lambda name=name: training.trained(name, "laptop", 0, cpu, "shortened")
     for name in schedule.MODELS:
         for stop in profile("laptop").stops:
-            asked[name, f"published-{stop}"] = lambda job=(name, stop): schedule.model_at(*job, "laptop", 0, None,
+            asked[name, f"published-{stop}"] = lambda job=(name, stop): schedule.victim_at(*job, "laptop", 0, None,
                                                                                           cpu)
     for kind in ("plain", "robust"):
         asked["CNN", kind] = lambda kind=kind: networks.network(kind, "laptop", 0, cpu)

@@ -21,7 +21,9 @@ from lib.results import Record
 from lib.runs import peers, units
 from lib.runs.networks import network
 from lib.runs.outcomes import pooled
+from lib.runs.training import checkpoint
 from lib.runs.victims import Victim, blocks, first_images, unit_starts
+from lib.train import fingerprint
 
 EPS = {"fgsm": 0.25, "pgd": 0.18, "mim": 0.18, "strong": 0.17}      # where some half of the images survive
 STEPS, STEP_SIZE = {"fgsm": 1, "pgd": 40, "mim": 100}, 0.01
@@ -123,7 +125,8 @@ def on_network(attack: str, profile: str, seed: int, results: Path | None, devic
                                queries=5000 if profile != "smoke" else 10)
     else:
         found = compare(net, x, y, attack)
-    settings = settings_for("CNN-robust", attack, profile, seed) | {"data": dataset.source}
+    settings = settings_for("CNN-robust", attack, profile, seed) | {
+        "data": dataset.source, "weights": fingerprint(checkpoint("CNN", profile, seed, "robust", results))}
     return _arrays(net, [found[cell["variant"]] for cell in settings["cells"]], x, y, images), settings
 
 
@@ -131,7 +134,8 @@ def on_clean(kind: str, profile: str, seed: int, results: Path | None, device: t
     """The record of the clean test images of one network."""
     images, x, y, dataset = first_images(profile_of(profile), 0, profile_of(profile).test_images)
     net, x, y = network(kind, profile, seed, device, results), x.to(device), y.to(device)
-    settings = settings_for(f"CNN-{kind}", "clean", profile, seed) | {"data": dataset.source}
+    settings = settings_for(f"CNN-{kind}", "clean", profile, seed) | {
+        "data": dataset.source, "weights": fingerprint(checkpoint("CNN", profile, seed, kind, results))}
     return _arrays(net, [x], x, y, images), settings
 
 

@@ -24,7 +24,7 @@ from lib.results import RESULTS, Record
 from lib.runs import clean, outcomes, units, whitebox
 from lib.runs.training import checkpoint, dataset_of, trained
 from lib.runs.victims import Victim, blocks, first_images, sampling
-from lib.train import fit, initial_weights, load_weights, save_weights
+from lib.train import fingerprint, fit, initial_weights, load_weights, save_weights
 
 MODELS = ("GFZ", "GBZ", "DBX")
 ATTACKED = ("GFZ", "GBZ")
@@ -81,7 +81,7 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
     return path
 
 
-def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
+def victim_at(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
     """A model after `stop` published updates, or (None) at the end of the shortened training, and its bound there."""
     settings, dataset = profile_of(profile), dataset_of(profile)
     if stop is None:
@@ -94,11 +94,12 @@ def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path
     stated = recipe_at(stop, profile)
     bound = load_weights(path, model, {"model": name, "seed": seed, "updates": stated["updates"]}, stated).get(
         "bound", float("nan"))
-    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), bound
+    model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return Victim(model, settings, seed, device, fingerprint(path)), bound
 
 
 def settings_for(name: str, attack: str, stop: int | None, profile: str, seed: int) -> dict:
-    """What a record says of how it was made; where it comes from is not known yet. stop: as in `model_at`."""
+    """What a record says of how it was made; where it comes from is not known yet. stop: as in `victim_at`."""
     sizes = profile_of(profile)
     kind, steps = (SHORTENED, sizes.shortened.updates) if stop is None else (PUBLISHED, stop)
     cells = ([{"attack": "clean", "variant": kind, "steps": steps}] if attack == "clean" else
@@ -110,20 +111,20 @@ def settings_for(name: str, attack: str, stop: int | None, profile: str, seed: i
 
 
 def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
-    """The record of `model_at` on the first test images; at the end of the published training also one draw of more,
+    """The record of `victim_at` on the first test images; at the end of the published training also one draw of more,
     and at the end of a shortened one that is attacked the scores of training images, on which its detectors
     are fitted."""
     settings = profile_of(profile)
-    model, bound = model_at(name, stop, profile, seed, results, device)
+    victim, bound = victim_at(name, stop, profile, seed, results, device)
     images, x, y, dataset = first_images(settings, 0, settings.judged_images)
-    victim = Victim(model, settings, seed, device)
     arrays = outcomes.judged(victim, x[None], x, y, images, "schedule")
     if stop is None and name in ATTACKED and settings.training_for(name) != settings.shortened:
         arrays |= clean.on_train(victim, profile)
     if stop == settings.stops[-1]:
         images, x, y, _ = first_images(settings, 0, min(ONCE, settings.test_images))
         arrays["once_right"] = victim.predict(x, images, "schedule/once")[0].argmax(1) == y.numpy()
-    return arrays, settings_for(name, "clean", stop, profile, seed) | {"bound": bound, "data": dataset.source}
+    return arrays, settings_for(name, "clean", stop, profile, seed) | {"bound": bound, "data": dataset.source,
+                                                                       "weights": victim.weights}
 
 
 def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: int, results: Path | None,
@@ -131,14 +132,15 @@ def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: 
     """The record of "pgd" or "strong" on test images first <= i < last after the shortened training: the same attack,
     from the same starts with the same noise, as lib.runs.whitebox makes on the profile's own model."""
     settings = profile_of(profile)
-    victim = Victim(model_at(name, None, profile, seed, results, device)[0], settings, seed, device)
+    victim = victim_at(name, None, profile, seed, results, device)[0]
     images, x, y, dataset = first_images(settings, first, last)
     batches = zip(*(torch.as_tensor(part).split(victim.batch) for part in (x, y, images)))
     found = torch.cat([whitebox.attack_batch(victim, attack, image.to(device), label.to(device), index.tolist(),
                                              settings.dtype)
                        .cpu() for image, label, index in batches], dim=1)
     arrays = outcomes.judged(victim, found, x, y, images, f"judge/{attack}")
-    return arrays, settings_for(name, attack, None, profile, seed) | {"data": dataset.source}
+    return arrays, settings_for(name, attack, None, profile, seed) | {"data": dataset.source,
+                                                                      "weights": victim.weights}
 
 
 def scores_path(model: str, profile: str, seed: int, results: Path | None = None) -> Path:
@@ -149,10 +151,12 @@ def scores_path(model: str, profile: str, seed: int, results: Path | None = None
 def summariser(profile: str, results: Path | None):
     """Rows of accuracy and detection as of every experiment, and of the bound, nats an image over the last
     1,000 updates."""
-    common = outcomes.summariser(profile, results, path=scores_path)
+    shortened = outcomes.summariser(profile, results, path=scores_path)
+    published = outcomes.summariser(profile, results, path=lambda *_: Path("no scores"))    # those are of others
 
     def summarise(records: list[Record]) -> list[dict]:
-        rows = common(records)
+        rows = [row for kind, of in ((SHORTENED, shortened), (PUBLISHED, published))
+                for row in of([record for record in records if record.settings["variant"].startswith(kind)])]
         for record in records:
             s = record.settings
             key = {k: s[k]
