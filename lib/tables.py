@@ -10,7 +10,7 @@ import pandas as pd
 from lib.results import select
 
 MISSING = "no rows yet"
-CELL = re.compile(r"<td>([^<]+)</td>")
+BREAKING = re.compile(r"<td>([^<]*(?: \(|, )[^<]*)</td>")      # cells that hold a place to break at
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Folding:
 
     def _repr_html_(self) -> str:
         def fold(found: re.Match) -> str:
-            words = found[1].replace(" ", "&nbsp;").replace("&nbsp;(", " (").replace(",&nbsp;", ", ")
-            return f'<td style="white-space: normal">{words}</td>'
-        return CELL.sub(fold, self.table._repr_html_())
+            words = found[1].replace(" ", "\u00a0").replace("\u00a0(", " (").replace(",\u00a0", ", ")
+            return f'<td style="white-space:normal">{words}</td>'
+        return BREAKING.sub(fold, self.table._repr_html_())
 
     def __repr__(self) -> str:
         return repr(self.table)

@@ -93,5 +93,5 @@ def test_detection_of_few_successes_and_of_a_marginal_that_means_nothing_is_left
 def test_a_folding_table_breaks_before_intervals_and_never_within_a_number():
     table = pd.DataFrame({"KL": ["5.0 % (1.4 to 8.0), n = 5", "–"]}, index=["GFZ, eps 0.1", "GBZ"])
     shown = tables.Folding(table)._repr_html_()
-    assert ">5.0&nbsp;% (1.4&nbsp;to&nbsp;8.0), n&nbsp;=&nbsp;5</td>" in shown and "<th>GFZ, eps 0.1</th>" in shown
-    assert shown.count("white-space: normal") == 2 and repr(tables.Folding(table)) == repr(table)
+    assert ">5.0~% (1.4~to~8.0), n~=~5</td>" in shown.replace("\u00a0", "~") and "<th>GFZ, eps 0.1</th>" in shown
+    assert shown.count("white-space:normal") == 1 and repr(tables.Folding(table)) == repr(table)
