@@ -94,13 +94,13 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
     with initial_weights(seed):
         model = build(name, dataset.shape, len(dataset.classes)).to(device)
     state = path.with_suffix(".state")
-    known, resumed = _ends(name, profile, seed, recipe, results), state.exists()
+    with units.locked(state):                       # lib.runs.schedule may be at it too, and leave state or weights
+        known, resumed = _ends(name, profile, seed, recipe, results), state.exists()
+        if not known:
+            history = fit(model, dataset.train, recipe, seed=seed, state=state, label=f"training {name}")
     if known:
         load_weights(known[recipe.updates], model, {"model": name, "seed": seed, "updates": recipe.updates},
                      asdict(recipe))
-    else:
-        with units.locked(state):                   # lib.runs.schedule may be at it too
-            history = fit(model, dataset.train, recipe, seed=seed, state=state, label=f"training {name}")
     settings = settings_for(name, profile, seed, variant) | {"data": dataset.source}
     if known:
         told = {stop: settings_of(weights) for stop, weights in known.items()}

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from lib.profiles import Training, profile
 from lib.results import read_record, select
-from lib.runs import schedule, training, whitebox
+from lib.runs import schedule, training, units, whitebox
 from lib.runs.training import checkpoint
 from lib.train import fingerprint, settings_of
 
@@ -115,6 +115,25 @@ def test_what_schedule_trained_to_its_end_is_not_trained_again(tmp_path, monkeyp
     ends[-1].unlink()
     with pytest.raises(pytest.fail.Exception):
         training.training("smoke", results=tmp_path, only="GBZ_seed0", fresh=True)
+
+
+def test_what_schedule_finished_while_its_lock_was_waited_for_is_not_trained_again(tmp_path, monkeypatch):
+    recipe, real = Training(updates=STOPS[-1], batch=8), units.locked
+    own = replace(profile("smoke"), trainings={"decoder": recipe, "other": recipe})
+    monkeypatch.setattr(training, "profile_of", lambda name: own)
+    for module in (schedule, training):
+        monkeypatch.setattr(module, "PUBLISHED_TRAINING", recipe)
+    monkeypatch.setattr(training, "fit", lambda *args, **settings: pytest.fail("trained again"))
+
+    def waited(path, wait=True):                    # until schedule, which holds it, is done
+        if path.suffix == ".state":
+            monkeypatch.setattr(units, "locked", real)
+            for stop in STOPS:
+                schedule.weights_at("GBZ", stop, "smoke", 0, tmp_path, CPU)
+        return real(path, wait)
+
+    monkeypatch.setattr(units, "locked", waited)
+    assert set(training.training("smoke", results=tmp_path, only="GBZ_seed0").metric) == {"bound"}
 
 
 def test_stops_may_come_in_any_order(tmp_path):
