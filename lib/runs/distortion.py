@@ -83,7 +83,7 @@ def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: 
     def nearest(x: Tensor, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         def success(z):
             top, predicted = heads(z).max(1)
-            return (predicted != y) & (top > accept)
+            return (predicted != y) & (top >= accept)       # as `Reject.accepts`
         score = best_wrong_detector(fast, y) if protocol.aim == "untargeted" else lambda z: fast.picked(z, target)
         found = smallest_change(score, success, x, rounds=protocol.rounds, steps=protocol.steps,
                                 step_size=protocol.step_size, best_iterate=protocol.best)
