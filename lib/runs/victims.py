@@ -53,7 +53,7 @@ class Victim:
             own, calls = [images[int(i)] for i in positions], itertools.count(next(asked) * CALLS)
 
             def logits(x: Tensor) -> Tensor:
-                draws = Noise(purpose, self.seed, own, fixed, 0 if fixed else next(calls))
+                draws = Noise(purpose, self.seed, own, 0 if fixed else next(calls))
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
                     return self.model.logits(x, draws, self.profile.samples).float()
             return logits
