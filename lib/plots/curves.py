@@ -138,11 +138,13 @@ def accuracy_against_l2(rows: pd.DataFrame, metric: str = "accuracy", least: int
     of c. A mean over fewer than `least` successes is drawn without its interval, which would be wider than the figure.
     """
     accuracy, size = (pick(rows, name, ["model", "c"]).set_index(["model", "c"]) for name in (metric, "l2"))
-    both = accuracy.join(size[["value", "low", "high", "n"]], rsuffix="_l2", how="inner").reset_index().sort_values("c")
+    size = size[["value", "low", "high", "n"]].add_suffix("_l2")
+    both = accuracy.join(size, how="inner").reset_index().sort_values("c")
     both.loc[both.n_l2 < least, ["low_l2", "high_l2"]] = np.nan
     if both.empty:
         return blank("no rows yet for CW")
     figure = Plate(figsize=(6.4, 4.4), layout="constrained")
+    figure.colours, figure.octree = 255, True       # else a model with a single mark is painted as its neighbour
     axis = figure.subplots()
     for model in ordered(both.model):
         line = both[both.model == model]
@@ -169,6 +171,7 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, metric: str, label: str)
         return blank(f"no rows yet for {metric}")
     models = ordered(found.model)[::-1]
     figure = Plate(figsize=(6.4, 0.9 + 0.33 * len(models)), layout="constrained")
+    figure.colours, figure.octree = 255, True
     axes = figure.subplots(1, len(attacks), squeeze=False, sharex=True, sharey=True)[0]
     for axis, attack in zip(axes, attacks):
         for cell in found[found.attack == attack].itertuples():

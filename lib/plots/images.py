@@ -20,7 +20,8 @@ def grid(images, rows: list[str], columns: list[str], captions=None, flagged=Non
     tall, wide = side + (0.24 if captions is not None else 0.04), max(2.4, room + len(columns) * (side + 0.04))
     figure = Plate(figsize=(wide, len(rows) * tall + 0.42 + (0.3 if title else 0)), layout="constrained")
     figure.dots, figure.colours, figure.octree = 84, 40, True      # enough for 28 grey pixels across, and lighter
-    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.01, hspace=0.01, rect=(0.008, 0.006, 0.984, 0.988))
+    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.01, hspace=0.01,
+                                   rect=(0.008, 0.006, 0.984, 0.988))      # names do not touch the edge
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for i, name in enumerate(rows):
         for j, above in enumerate(columns):

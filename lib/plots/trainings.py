@@ -22,6 +22,7 @@ def by_training(table: pd.DataFrame) -> Figure:
         return blank("no rows yet after trainings of other seeds")
     models = ordered(table.index.get_level_values("model").unique())[::-1]
     figure, axes = panels(len(places), legend=False, height=0.9 + 0.24 * len(models))
+    figure.get_layout_engine().set(wspace=0.05, hspace=0.05)        # so that 100 % and 0 % of neighbours stay apart
     for axis, (attack, eps) in zip(axes, places):
         lines = table.xs((attack, eps), level=["attack", "eps"])[seeds]
         for model, values in lines.iterrows():

@@ -118,3 +118,13 @@ def test_growth_has_a_panel_for_each_axis_that_has_rows():
     figure = plots.growth({"images": frame, "samples": frame[:0]}, {"images": "ms", "samples": "ms"})
     assert [axis.get_xlabel() for axis in figure.axes if axis.axison] == ["images"]
     assert "no rows yet" in words(plots.growth({"images": frame[:0]}, {"images": "ms"}))
+
+
+def test_a_model_keeps_its_colour_in_a_notebook_though_it_has_a_single_mark():
+    models = ["GFZ", "GFY", "GBZ", "GBY", "DFX", "DFZ", "DBX", "BNN"]
+    found = pd.concat([rows(model=model, c=1.0, n=5, metric=metric, value=0.1 + 0.1 * place, low=0.0, high=1.0)
+                       for place, model in enumerate(models) for metric in ("accuracy", "l2")])
+    image = Image.open(io.BytesIO(plots.accuracy_against_l2(found)._repr_png_())).convert("RGB")
+    shown = np.unique(np.asarray(image).reshape(-1, 3), axis=0) / 255
+    away = {model: np.abs(shown - mpl.colors.to_rgb(plots.LOOKS[model][0])).max(1).min() * 255 for model in models}
+    assert max(away.values()) < 8, away
