@@ -61,12 +61,17 @@ def goals(rows: Mapping[str, pd.DataFrame]) -> list[Goal]:
 def table(rows: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """A line a goal, those that need a GPU last."""
     lines = [{"": goal.what, "goal": f"{'under' if goal.upper else 'at least'} {_three(goal.wanted)}",
-              "measured": interval(*goal.found, _three) if goal.found else MISSING, "met": goal.met}
+              "measured": _said(goal.found), "met": goal.met}
              for goal in goals(rows)]
     lines += [{"": what, "goal": goal, "measured": NO_GPU, "met": "open"} for what, goal in {
         "share of a GPU's bfloat16 rate in the gradient step": "at least 20 %",
         "ten detectors stacked against one by one on a GPU": "at least 5"}.items()]
-    return pd.DataFrame(lines).set_index("")
+    return pd.DataFrame(lines).set_index("").rename_axis(None)
+
+
+def _said(found: tuple[float, float, float] | None) -> str:
+    """With its spread, if it has one: what was measured once has none."""
+    return MISSING if found is None else _three(found[0]) if found[1] == found[2] else interval(*found, _three)
 
 
 def _of(rows: pd.DataFrame, metric: str, **keys) -> tuple[float, float, float] | None:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from lib.results import select
-from lib.tables import MISSING, interval, percent
+from lib.tables import MISSING, interval, percent, span
 
 COLUMNS = {"seconds": "ms an image", "speedup": "times as fast", "rate": "10⁹ operations a second",
            "share": "of the machine's rate", "memory": "MB at its peak", "accuracy": "accuracy left"}
@@ -18,7 +18,7 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 
 def table(rows: pd.DataFrame, only: tuple[str, ...] = tuple(COLUMNS), unit: str = "ms an image") -> pd.DataFrame:
     """A line for each contender of each contest, the slowest first; medians with the first and last quartile of
-    the rounds.
+    the rounds, and how many rounds these were.
 
     only: metrics to show. unit: what seconds are called, in thousandths.
     """
@@ -26,12 +26,14 @@ def table(rows: pd.DataFrame, only: tuple[str, ...] = tuple(COLUMNS), unit: str 
         return pd.DataFrame([[MISSING]], index=[""], columns=[""])
     rows = named(rows)
     time = rows[rows.metric == "seconds"].set_index(["subject", "variant"]).value
+    rounds = rows[rows.metric == "seconds"].set_index(["subject", "variant"]).n.astype(int)
     order = {place: (-time[place[0]].max(), place[0], -seconds) for place, seconds in time.items()}
     rows = rows[rows.metric.isin(only)]
     text = rows.assign(text=[_text(row) for row in rows.itertuples()])
     wide = text.pivot(index=["subject", "variant"], columns="metric", values="text").fillna("–")
     wide = wide.loc[sorted(wide.index, key=order.__getitem__), [name for name in only if name in wide]]
-    wide = wide.rename(columns=COLUMNS | {"seconds": unit}).rename_axis(columns=None, index=["", " "])
+    wide = wide.rename(columns=COLUMNS | {"seconds": unit}).assign(rounds=rounds).rename_axis(columns=None)
+    wide.index.names = [None, None]                     # else a second line of headings, with nothing in it
     return wide.droplevel(0) if wide.index.get_level_values(0).nunique() == 1 else wide
 
 
@@ -65,21 +67,30 @@ def whole(value: float) -> str:
     return percent(value, 0)
 
 
+def rounds_of(rows: pd.DataFrame) -> str:
+    """Over how many rounds the times of these contests were taken: "3", or "3 to 21"."""
+    found = rows[rows.metric == "seconds"].n.astype(float)
+    return span(found.min(), found.max(), "{:.0f}".format) if len(found) else MISSING
+
+
 def panels(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Growth: a frame for each axis, and one of memory, with columns way, count, value (ms an image; MB)."""
+    """Growth: a frame for each axis, and one of memory, with columns way, count, value, low, high (ms an image; MB,
+    measured once, so without low and high)."""
     parts = rows.variant.str.rsplit(": ", n=1, expand=True)
     rows = rows.assign(way=parts[0], count=parts[1].astype(int)) if len(rows) else rows.assign(way="", count=0)
     seconds, memory = (rows[rows.metric == metric] for metric in ("seconds", "memory"))
-    found = {axis: select(seconds, **{"class": axis}).assign(value=lambda part: 1e3 * part.value)
-             for axis in ("images", "samples", "classes")}
+    seconds = seconds.assign(**{name: 1e3 * seconds[name] for name in ("value", "low", "high")})
+    found = {axis: select(seconds, **{"class": axis}) for axis in ("images", "samples", "classes")}
     return found | {"images ": memory}
 
 
 def _text(row) -> str:
     return {"seconds": lambda: interval(1e3 * row.value, 1e3 * row.low, 1e3 * row.high, _three),
             "speedup": lambda: interval(row.value, row.low, row.high, _three),
-            "rate": lambda: f"{row.value / 1e9:.0f}", "share": lambda: percent(row.value, 0),
-            "memory": lambda: f"{row.value:.0f}", "accuracy": lambda: percent(row.value)}[row.metric]()
+            "rate": lambda: interval(row.value / 1e9, row.low / 1e9, row.high / 1e9, lambda value: f"{value:.0f}"),
+            "share": lambda: interval(row.value, row.low, row.high, whole),
+            "memory": lambda: f"{row.value:.0f}",
+            "accuracy": lambda: f"{percent(row.value)} of {row.n:.0f}"}[row.metric]()
 
 
 def _three(value: float) -> str:

@@ -27,7 +27,8 @@ def speedups(rows: pd.DataFrame, label: str, reference: str) -> Figure:
         axis.hlines(height, part.low, part.high, color=paint["color"], linewidth=3, zorder=2)
         axis.plot(part.value, height, **paint | {"linestyle": "none"}, label=variant, zorder=3)
     axis.axvline(1, color=INK, linewidth=1)
-    axis.set(yticks=list(places.values()), yticklabels=list(places), xscale="log", xlabel=label)
+    axis.set(yticks=list(places.values()), yticklabels=list(places), xscale="log", xlabel=label,
+             ylim=(-0.6, len(places) - 0.4))
     _plain_numbers(axis.xaxis)
     axis.grid(True, axis="x")
     figure.legend(loc="outside lower center", ncols=3)
@@ -36,7 +37,8 @@ def speedups(rows: pd.DataFrame, label: str, reference: str) -> Figure:
 
 @styled
 def growth(panels: dict[str, pd.DataFrame], ordinate: dict[str, str]) -> Figure:
-    """Lines on log scales, a panel for each name in `panels` (at most four): columns way, count, value.
+    """Lines on log scales, a panel for each name in `panels` (at most four): columns way, count, value, and low and
+    high where there is a spread to draw.
 
     ordinate: what a panel's values are.
     """
@@ -50,6 +52,8 @@ def growth(panels: dict[str, pd.DataFrame], ordinate: dict[str, str]) -> Figure:
     for axis, (name, frame) in zip(axes, panels.items()):
         for way, part in frame.sort_values("count").groupby("way", sort=False):
             axis.plot(part["count"], part.value, **paints[way])
+            if {"low", "high"} <= {*part}:
+                axis.vlines(part["count"], part.low, part.high, color=paints[way]["color"], linewidth=3)
         axis.set(xscale="log", yscale="log", xlabel=name, ylabel=ordinate[name])
         axis.set_xticks(sorted(set(frame["count"])))
         axis.set_ylim(top=1.3 * frame.value.max())

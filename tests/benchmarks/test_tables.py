@@ -9,7 +9,7 @@ from lib.results import tidy
 
 def rows(*cells):
     key = {"model": "GFZ", "dataset": "mnist", "experiment": "bench-gradient"}
-    return tidy([key | {"variant": v, "metric": m, "value": x, "low": x, "high": x} for v, m, x in cells])
+    return tidy([key | {"variant": v, "metric": m, "value": x, "low": x, "high": x, "n": 3} for v, m, x in cells])
 
 
 FOUND = rows(("fast", "seconds", 0.001), ("slow", "seconds", 0.0123456), ("fast", "speedup", 12.3456),
@@ -18,7 +18,8 @@ FOUND = rows(("fast", "seconds", 0.001), ("slow", "seconds", 0.0123456), ("fast"
 
 def test_the_slowest_comes_first_and_times_are_in_thousandths():
     table = tables.table(FOUND)
-    assert list(table.index) == ["slow", "fast"] and list(table.columns) == ["ms an image", "times as fast"]
+    assert list(table.index) == ["slow", "fast"] and list(table.columns) == ["ms an image", "times as fast", "rounds"]
+    assert table.rounds.tolist() == [3, 3] and tables.rounds_of(FOUND) == "3"
     assert (table.loc["slow", "ms an image"] == "12.3 (12.3 to 12.3)"
             and table.loc["fast", "times as fast"].startswith("12.3 "))
 
@@ -37,7 +38,7 @@ def test_three_figures_without_an_exponent(value, text):
 def test_panels_split_a_count_off_the_name_of_a_way():
     found = rows(("ours: 5", "seconds", 0.002), ("ours: 5", "memory", 12.0)).assign(**{"class": "images"})
     panels = tables.panels(found)
-    assert panels["images"][["way", "count", "value"]].values.tolist() == [["ours", 5, 2.0]]
+    assert panels["images"][["way", "count", "value", "low", "high"]].values.tolist() == [["ours", 5, 2.0, 2.0, 2.0]]
     assert panels["images "].value.tolist() == [12.0] and panels["samples"].empty
     assert all(frame.empty for frame in tables.panels(found[:0]).values())
 
@@ -49,3 +50,10 @@ def test_ways_are_compared_by_median_seconds_and_told_apart_by_their_quartiles()
     assert "no more than the spread" in tables.apart(rows, "a", "b") and tables.apart(rows, "a", "c") == tables.MISSING
     wide = rows.assign(low=[0, 0, 1.6, 2.0], high=[0, 0, 1.7, 2.1])
     assert tables.apart(wide, "b", "a") == "they save time" and tables.apart(wide, "a", "b") == "they cost time"
+
+
+def test_rates_shares_and_accuracies_are_told_with_their_spread_or_their_images():
+    found = rows(("ours", "seconds", 0.001), ("ours", "rate", 6.9e10), ("ours", "share", 0.88),
+                 ("ours", "accuracy", 0.975))
+    line = tables.table(found, ("rate", "share", "accuracy")).iloc[0].tolist()
+    assert line == ["69 (69 to 69)", "88 % (88 to 88)", "97.5 % of 3", 3]
