@@ -47,6 +47,12 @@ def mean_interval(values: Shaped[ndarray, " image"]) -> tuple[float, float, floa
     return float(mean), float(mean - spread), float(mean + spread)
 
 
+def wider(tests: int, df: float = np.inf) -> float:
+    """How many times as wide a 95 % interval must be for one of `tests` comparisons of which any may decide
+    (Bonferroni). df: degrees of freedom of Student's intervals; infinite for those that rest on the normal."""
+    return float(stdtrit(df, 1 - 0.025 / max(1, tests)) / stdtrit(df, 0.975))
+
+
 def paired_difference(a: Shaped[ndarray, " image"], b: Shaped[ndarray, " as_many"], span: float = 1.0
                       ) -> tuple[float, float, float]:
     """Mean of a - b over the same images, and its 95 % interval (low, high).
@@ -75,20 +81,19 @@ def survival(right: Shaped[ndarray, "eps image *draw"], carried: bool = False) -
     right: True or False, by draw where there are several; or the share of draws that were right. Draws at different
     radii are independent of each other, so that their shares multiply: the expectation of the published rule, which
     judges each radius by a single draw.
-    carried: whether what deceives at one radius is kept for the larger ones, as the strong protocol does. Then one
-    image is judged again at each radius, and the radius that is worst for it counts, as `worst_share` finds it.
+    carried: whether what deceives best at one radius is kept for the larger ones, as the strong protocol does. Then
+    the image found by the k-th radius is the worst up to there, and its share there is the answer. The least of the
+    shares so far would pick luck: one image is judged again, with other draws, at each radius.
     """
     right = np.asarray(right, float)
     if right.ndim not in (2, 3) or (right.size and (right.min() < 0 or right.max() > 1)):
         raise ValueError(f"right has shape {right.shape}; expected (eps, image) or (eps, image, draw) with values in "
                          "[0, 1]")
-    draws = right if right.ndim == 3 else right[..., None]
-    if not carried:
-        return np.cumprod(draws.mean(axis=-1), axis=0)
-    return np.stack([worst_share(draws[:k + 1]) for k in range(len(draws))])
+    shares = right.mean(axis=-1) if right.ndim == 3 else right
+    return shares if carried else np.cumprod(shares, axis=0)
 
 
-def worst_share(right: Shaped[ndarray, "attack image draw"]) -> Float[ndarray, " image"]:
+def worst_share(right: Bool[ndarray, "attack image draw"]) -> Float[ndarray, " image"]:
     """Share of draws in which each image is read right under the attack that is worst for it.
 
     To take the smallest of several noisy shares would pick luck as well. So the attack is chosen on one half of the
@@ -98,7 +103,8 @@ def worst_share(right: Shaped[ndarray, "attack image draw"]) -> Float[ndarray, "
     draws, every = right.shape[-1], np.arange(right.shape[1])
     halves = [slice(0, draws // 2), slice(draws // 2, draws)] if draws > 1 else [slice(None)] * 2
     means = [right[..., half].mean(-1) for half in halves]
-    return (means[1][means[0].argmin(0), every] + means[0][means[1].argmin(0), every]) / 2
+    one, other = means[1][means[0].argmin(0), every], means[0][means[1].argmin(0), every]
+    return (one * (draws - draws // 2) + other * (draws // 2)) / draws if draws > 1 else one
 
 
 def min_eps(right: Shaped[ndarray, "eps image *draw"], grid: Sequence[float] | ndarray, fill: float,

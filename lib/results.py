@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
@@ -137,10 +138,19 @@ def tidy(rows: Iterable[Mapping]) -> pd.DataFrame:
 
 
 def inventory(folder: Path) -> str:
-    """One checksum of the names and sizes of the records in a folder, to tell whether rows were made from them; ""
-    without records."""
-    found = sorted((path.name, path.stat().st_size) for path in Path(folder).glob("*.npz"))
+    """One checksum of the names of the records in a folder and of what their archives say of their contents, to tell
+    whether rows were made from them; "" without records."""
+    found = [(path.name, _told(path)) for path in sorted(Path(folder).glob("*.npz"))]
     return f"{zlib.crc32(json.dumps(found).encode()):08x}" if found else ""
+
+
+def _told(record: Path) -> list[int]:
+    """The checksums that an archive keeps of its members; of a file that is none, its size: reading it will say why."""
+    try:
+        with zipfile.ZipFile(record) as archive:
+            return [member.CRC for member in archive.infolist()]
+    except zipfile.BadZipFile:
+        return [record.stat().st_size]
 
 
 def write_rows(path: Path, rows: pd.DataFrame, made_from: str = "") -> None:

@@ -12,7 +12,7 @@ from benchmarks import bench
 from lib.metrics import correct, wilson
 from lib.models import MODELS
 from lib.profiles import DETECTORS, profile
-from lib.results import ROOT, read_record, read_rows, rows_from, select
+from lib.results import ROOT, inventory, inventory_in, read_record, read_rows, rows_from, select
 from lib.runs import (auc, density, distortion, heads, networks, referee, reject, rings, schedule, spread, strangers,
                       systems, training)
 from lib.runs.experiments import plan
@@ -43,6 +43,7 @@ def test_committed_rows_are_those_of_the_committed_records(experiment, tmp_path)
     keys = [k for k in committed.columns if k not in ("value", "low", "high")]
     frames = [f.sort_values(keys, kind="stable").reset_index(drop=True) for f in (again, committed)]
     pd.testing.assert_frame_equal(*frames, rtol=1e-4, atol=1e-6, check_dtype=False)
+    assert inventory_in(RESULTS / "laptop" / f"{experiment}.csv") == inventory(RESULTS / "laptop" / experiment)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -52,20 +52,30 @@ def test_min_eps_of_shares_is_the_expectation_over_single_draws():
 
 
 def test_what_is_carried_to_larger_radii_is_judged_once_and_not_at_every_radius():
-    right = np.array([[0.5], [0.5], [0.7]])
-    assert metrics.survival(right)[:, 0].tolist() == pytest.approx([0.5, 0.25, 0.175])
-    assert metrics.survival(right, carried=True)[:, 0].tolist() == [0.5, 0.5, 0.5]
-    assert metrics.min_eps(right, [0.1, 0.2, 0.3], 0.4, carried=True) == pytest.approx(0.1 + 0.5 * 0.3)
+    right = np.array([[0.5], [0.5], [0.2]])
+    assert metrics.survival(right)[:, 0].tolist() == pytest.approx([0.5, 0.25, 0.05])
+    assert metrics.survival(right, carried=True)[:, 0].tolist() == [0.5, 0.5, 0.2]
+    assert metrics.min_eps(right, [0.1, 0.2, 0.3], 0.4, carried=True) == pytest.approx(0.1 + 1.2 * 0.1)
 
 
 def test_what_is_carried_picks_no_luck_out_of_the_draws():
-    """Right in half of all draws at every radius: the smallest of five shares of ten draws would say a third."""
-    right = np.random.default_rng(2).random((5, 4000, 10)) < 0.5
-    assert metrics.survival(right.mean(-1), carried=True)[-1].mean() < 0.36
-    assert metrics.survival(right, carried=True)[-1].mean() == pytest.approx(0.5, abs=0.01)
-    certain = np.random.default_rng(3).random((5, 40, 1)) < 0.8
-    np.testing.assert_array_equal(metrics.survival(certain, carried=True),
-                                  np.minimum.accumulate(certain[..., 0], axis=0))
+    """The smallest share so far would say a third where half of all draws are right at every radius, and what is
+    right by then would stay too high where the shares fall."""
+    for truth in ([0.5] * 5, [0.9, 0.8, 0.7, 0.6, 0.5]):
+        right = np.random.default_rng(2).random((5, 4000, 10)) < np.array(truth)[:, None, None]
+        assert metrics.survival(right, carried=True).mean(axis=1) == pytest.approx(truth, abs=0.01)
+        assert np.minimum.accumulate(right.mean(-1))[-1].mean() < truth[-1] - 0.05
+
+
+def test_the_worst_of_an_odd_number_of_draws_weighs_each_draw_alike():
+    right = np.array([[[True, False, False]]])
+    assert metrics.worst_share(right) == pytest.approx(1 / 3)
+
+
+def test_intervals_of_few_values_widen_more_for_many_comparisons():
+    assert metrics.wider(1) == 1 and metrics.wider(1, 2) == 1
+    assert metrics.wider(4) == pytest.approx(2.4977 / 1.96, abs=1e-4)
+    assert metrics.wider(4, 2) == pytest.approx(8.860 / 4.303, abs=1e-3)
 
 
 def test_mean_min_eps_follows_from_the_accuracies_up_to_each_radius():

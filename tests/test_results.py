@@ -66,8 +66,8 @@ def test_rows_keep_from_which_records_they_were_made(tmp_path):
     path, rows = tmp_path / "a.csv", results.tidy([{"model": "GFZ", "value": 0.5, "data": "pixels"}])
     results.write_rows(path, rows)
     assert results.inventory_in(path) == results.inventory(tmp_path) == ""
-    for size in (1, 100):
-        results.write_record(tmp_path / "a.npz", {"x": np.random.default_rng(0).random(size)}, {})
+    for value in (1.0, 2.0):                # files of one size
+        results.write_record(tmp_path / "a.npz", {"x": np.array([value])}, {})
         results.write_rows(path, rows, results.inventory(tmp_path))
         assert results.inventory_in(path) == results.inventory(tmp_path) != "" and len(results.read_rows(path)) == 1
     path.write_text(path.read_text().replace(results.inventory(tmp_path), "00000000"))

@@ -1,11 +1,10 @@
 """What rows and records say about a comparison: a number with its 95 % interval, paired over images where possible."""
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import product
-from math import isclose, isnan
+from math import inf, isclose, isnan
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,8 @@ from lib.results import RESULTS, read_record, read_rows, select
 
 SETTINGS = ("dataset", "seed", "protocol", "attack")       # what tells the runs of one model in one experiment apart
 LEARNED = 0.9           # clean accuracy below which a model has not learned its task, and no verdict may rest on it
-PLAIN = ("min_eps", "l2", "offset", "peak_ratio", "kl", "speedup", "auc")       # not said in per cent
+UNBOUNDED = ("min_eps", "l2", "offset", "peak_ratio", "kl", "speedup")      # radii, distances, ratios, nats; no shares
+PLAIN = (*UNBOUNDED, "auc")         # not said in per cent
 
 
 class Missing(LookupError):
@@ -25,18 +25,20 @@ class Missing(LookupError):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % interval. n: images behind it. name: what was measured, in words for the ledger."""
+    """A value and its 95 % interval. n: images behind it. name: what was measured, in words for the ledger. df: degrees
+    of freedom of Student's interval; infinite for one that rests on the normal."""
     value: float
     low: float
     high: float
     n: int
     name: str = ""
+    df: float = inf
 
     def widened(self, tests: int) -> "Estimate":
         """The interval for one of `tests` tests of which any may decide (Bonferroni)."""
-        more = NormalDist().inv_cdf(1 - 0.025 / tests) / NormalDist().inv_cdf(0.975)
-        low, high = self.value - more * (self.value - self.low), self.value + more * (self.high - self.value)
-        return Estimate(self.value, low, high, self.n, self.name)
+        more = metrics.wider(tests, self.df)
+        return replace(self, low=self.value - more * (self.value - self.low),
+                       high=self.value + more * (self.high - self.value))
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:
@@ -44,13 +46,13 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     value = a.value - b.value
     low = value - np.hypot(a.value - a.low, b.high - b.value)
     high = value + np.hypot(a.high - a.value, b.value - b.low)
-    return Estimate(value, float(low), float(high), min(a.n, b.n))
+    return Estimate(value, float(low), float(high), min(a.n, b.n), df=min(a.df, b.df))
 
 
 def average(estimates: Sequence[Estimate]) -> Estimate:
     """Mean of estimates on the same images: intervals are averaged too, as if all erred together (never too narrow)."""
     value, low, high = (float(np.mean([getattr(e, part) for e in estimates])) for part in ("value", "low", "high"))
-    return Estimate(value, low, high, min(e.n for e in estimates))
+    return Estimate(value, low, high, min(e.n for e in estimates), df=min(e.df for e in estimates))
 
 
 def expand(keys: dict) -> list[dict]:
@@ -124,9 +126,8 @@ class Evidence:
         if len(found) < 3 or len({row["seed"] for row in found}) < len(found):
             raise Missing(f"at least 3 seeds ({len(found)} rows are there) of {describe(keys)}")
         mean, low, high = metrics.mean_interval(np.array(values))
-        if keys["metric"] not in PLAIN:
-            low, high = max(0.0, low), min(1.0, high)
-        return Estimate(mean, min(low, *values), max(high, *values), len(found))
+        low, high = max(0.0, low), high if keys["metric"] in UNBOUNDED else min(1.0, high)
+        return Estimate(mean, min(low, *values), max(high, *values), len(found), df=len(found) - 1)
 
     def values(self, keys: dict) -> list[float]:
         """The values of all rows with these keys, of whichever seed; [] where there are none."""

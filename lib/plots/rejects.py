@@ -140,7 +140,7 @@ def logit_histograms(cases: dict, xlabel: str = "winning logit", attacked_are: s
 @styled
 def auc_by_class(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """AUC of each detector with its 95 % interval, and the printed number as a ring: a panel for each system
-    (`variant`), on a common axis that is logarithmic in 1 - AUC: values lie between 0.5 and 0.9999.
+    (`variant`), on a common axis that is logarithmic in 1 - AUC; an AUC of 1 stands at PERFECT.
 
     rows, published: columns variant, class, value; rows also low and high.
     """

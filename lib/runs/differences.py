@@ -4,7 +4,6 @@ Nothing is attacked or predicted here: every function takes records (pooled by `
 """
 
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
@@ -117,8 +116,8 @@ def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"),
     """Accuracy of each model under several attacks on the same images: a line for each model and eps that all have.
 
     Columns: the attacks; WORST: under the attack that is worst for each image (`metrics.worst_share`; of equals the
-    last attack); drop, low, high: how much the strongest takes off the first, paired, with 95 % interval, `widened` for
-    having been chosen among all but the first; n.
+    last attack); drop, low, high: how much the strongest of the others takes off the first, paired, with 95 % interval,
+    `widened` for having been chosen among them; n.
     """
     lines = {}
     for name in models:
@@ -126,7 +125,7 @@ def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"),
         for eps in radii if len(found) == len(attacks) else ():
             if all(any(np.isclose(cell["eps"], eps) for cell in g.settings["cells"]) for g in found.values()):
                 same = same_images(found, eps)
-                worst = same.loc[same.gain.idxmax()]
+                worst = same.loc[same.gain.iloc[1:].idxmax()]
                 _, draws = shared_draws(found, eps)
                 alone = metrics.worst_share(np.stack(list(draws.values())[::-1])).mean()
                 low, high = widened(worst.low, worst.high, len(attacks) - 1)
@@ -138,8 +137,7 @@ def side_by_side(groups: list[Pooled], models, attacks=("pgd", "mim", "strong"),
 def widened(low: float, high: float, choices: int) -> tuple[float, float]:
     """A 95 % interval for whichever of so many comparisons was chosen for being the largest (Bonferroni): luck lifts
     one of several above 0 more often than one alone."""
-    wider = NormalDist().inv_cdf(1 - 0.025 / max(1, choices)) / NormalDist().inv_cdf(0.975)
-    centre, reach = (low + high) / 2, (high - low) / 2 * wider
+    centre, reach = (low + high) / 2, (high - low) / 2 * metrics.wider(choices)
     return centre - reach, centre + reach
 
 

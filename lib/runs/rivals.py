@@ -1,12 +1,11 @@
 """The two systems of detectors beside Madry's network where all three are right on equally many natural images."""
 
-from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 
 from lib import tables
-from lib.metrics import paired_difference, wilson
+from lib.metrics import paired_difference, wider, wilson
 from lib.profiles import DETECTORS
 from lib.results import Record
 from lib.runs.reject import REJECTED, SYSTEMS, fitted, reading
@@ -77,11 +76,11 @@ def _threshold(clean: Record, model: str, accuracy: float) -> float:
 
 def widened(found: pd.DataFrame) -> pd.DataFrame:
     """What `at_equal_accuracy` says, with intervals for so many comparisons (Bonferroni), of which any may decide."""
-    wider = NormalDist().inv_cdf(1 - 0.025 / max(1, 2 * len(found))) / NormalDist().inv_cdf(0.975)
+    times = wider(2 * len(found))
     found = found.copy()
     for model in SYSTEMS[:2] if len(found) else ():
         low, high = found[f"low {model}"], found[f"high {model}"]
-        centre, reach = (low + high) / 2, (high - low) / 2 * wider
+        centre, reach = (low + high) / 2, (high - low) / 2 * times
         found[f"low {model}"], found[f"high {model}"] = centre - reach, centre + reach
     return found
 
@@ -101,8 +100,8 @@ def lines(found: pd.DataFrame) -> pd.DataFrame:
 
 def tally(*found: pd.DataFrame) -> str:
     """Of one or several of `at_equal_accuracy`: in how many comparisons the systems of detectors err surely less or
-    surely more than Madry's network, by intervals that are `widened`, in a sentence."""
-    lines = pd.concat([widened(each) for each in found])
+    surely more than Madry's network, by intervals that are `widened` for all of them, in a sentence."""
+    lines = widened(pd.concat(found))
     if lines.empty:
         return f"{tables.MISSING.capitalize()}."
     less, more = (sum(int(there.sum()) for there in each) for each in (

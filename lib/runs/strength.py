@@ -75,8 +75,8 @@ def beside_print(main: pd.DataFrame, profile: str) -> pd.DataFrame:
     """Each system beside the published one, over the detectors that have rows under the main attack.
 
     main: `with_kinds`, of the main attack. Index: system, as in `profiles.SYSTEMS`; columns: detectors (how many),
-    inner and published inner (steps and step size of the attack that trains), mean and published (AUC, over the same
-    classes), least and its class.
+    inner and published inner (steps and step size of the attack that trains), mean and published (AUC, over the classes
+    that are printed too, or over all where none is), least and its class.
     """
     printed = pd.concat([select(published_auc("1"), steps=200), published_auc("11"), published_auc("12")])
     printed = printed.drop_duplicates(["variant", "class"])
@@ -85,19 +85,21 @@ def beside_print(main: pd.DataFrame, profile: str) -> pd.DataFrame:
         found, here, theirs = select(main, variant=name), DETECTORS[profile].inner(name), SYSTEMS[name]
         if len(found):
             same = printed[(printed.variant == name) & printed["class"].isin(found["class"])]
+            both = found[found["class"].isin(same["class"])] if len(same) else found
             worst = found.loc[found.value.idxmin()]
             lines[name] = {"detectors": len(found), "inner": f"{here.steps} × {here.step_size:.2g}",
-                           "published inner": f"{theirs.steps} × {theirs.step_size:g}", "mean": found.value.mean(),
+                           "published inner": f"{theirs.steps} × {theirs.step_size:g}", "mean": both.value.mean(),
                            "published": same.value.mean(), "least": worst.value, "class": worst["class"]}
     return pd.DataFrame(lines).T
 
 
 def far_below(found: pd.DataFrame, names: dict[str, str], by: float = 0.01) -> str:
-    """Of `beside_print`: which systems come within `by` of the printed mean and which do not, in words. names: what
-    systems are called."""
+    """Of `beside_print`: which systems lie at most `by` below the printed mean, which farther, and which have none, in
+    words. names: what systems are called."""
     gap = found["published"] - found["mean"] if len(found) else pd.Series(dtype=float)
-    near, far = ([names[system] for system in gap[there].index] for there in (gap <= by, gap > by))
-    return f"within {by:g} of the printed mean: {listed(near)}; farther below it: {listed(far)}"
+    near, far, alone = ([names[system] for system in gap[there].index] for there in (gap <= by, gap > by, gap.isna()))
+    return (f"at most {by:g} below the printed mean: {listed(near)}; farther below it: {listed(far)}"
+            + (f"; without a printed one: {listed(alone)}" if alone else ""))
 
 
 def records(profile: str, seed: int, results: Path | None = None) -> dict[tuple[str, str], dict[Test, Record]]:

@@ -131,7 +131,7 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
     just this unit, or NOTHING but rows that are behind their records, or not even these: LISTED returns the units
     themselves (columns unit, images, record, stored). seed: return the rows of this training seed alone. Units that
     other processes are at work on are left to them and waited for at the end, not computed twice. Raises ValueError
-    before any work for an unknown profile, unit or device, and for a record that was made with other settings.
+    before any work for an unknown profile, unit or device, and where one of these units has a record of other settings.
     """
     profile_of(profile)
     target, units = device_of(device), list(units)
@@ -169,8 +169,8 @@ def _bring_up_to_date(rows: Path, folder: Path, summarise: Callable[[list[Record
     """Write the rows anew, if not `certainly` then where there are none, where a process died before it told of its
     record, or where they say that they were made from other records: some were copied here, replaced or removed."""
     there = inventory(folder)
-    if rows.exists() and not certainly and not _news(folder) and (not there or inventory_in(rows) in ("", there)):
-        return                                      # without records, or any word of them, rows are taken as they are
+    if rows.exists() and not certainly and not _news(folder) and (not there or inventory_in(rows) == there):
+        return                                      # without records, rows are taken as they are
     with locked(folder / "rows"):
         told = [mark for mark in _news(folder) if _record(mark).exists()]  # before reading: what comes later stays news
         there = inventory(folder)                   # likewise

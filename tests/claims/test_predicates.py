@@ -37,6 +37,16 @@ def test_an_interval_over_seeds_holds_the_range_and_students_interval():
     assert "at least 3" in claims.judge(test | {"below": 0.45}, evidence(*rows(0.2, 0.3))).why
 
 
+def test_many_cells_of_few_seeds_widen_by_students_table():
+    """Two cells, each just beyond its own interval: by the normal's ratio one would be refuted."""
+    rows = [row(v, experiment="rings", metric="detect_tv", variant=cell, seed=s, n=0)
+            for cell in ("far", "near") for s, v in enumerate((0.50, 0.52, 0.54))]     # 0.52, give or take 0.05
+    test = {"kind": "bound", "experiment": "rings", "metric": "detect_tv", "variant": ["far", "near"],
+            "over_seeds": True, "above": 0.585}
+    assert claims.judge(test, evidence(*rows)).truth is None
+    assert claims.judge(test | {"variant": ["far"]}, evidence(*rows)).truth is False
+
+
 @pytest.mark.parametrize("values, up, down", [((0.2, 0.5, 0.9), True, False), ((0.9, 0.5, 0.2), False, True),
                                               ((0.5, 0.52, 0.51), None, None), ((0.2, 0.9, 0.5), False, False)])
 def test_a_trend_needs_its_ends_and_forbids_a_step_against_it(values, up, down):

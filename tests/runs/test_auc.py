@@ -156,7 +156,7 @@ def test_a_system_is_held_against_print_over_the_classes_that_it_has():
     assert found["mean"].tolist() == [0.725, 0.99968] and found["published"]["l2-2.5"] == 0.99968
     assert found["published inner"].tolist() == ["100 × 0.01", "100 × 0.1"]
     names = {"linf0.5": "A", "l2-2.5": "B"}
-    assert strength.far_below(found, names) == "within 0.01 of the printed mean: B; farther below it: A"
+    assert strength.far_below(found, names) == "at most 0.01 below the printed mean: B; farther below it: A"
     assert strength.far_below(strength.beside_print(main[:0], "laptop"), names).endswith("below it: none")
 
 
