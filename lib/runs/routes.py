@@ -144,4 +144,4 @@ def spot_check(system: str, profile: str, seed: int, results: Path | None = None
         return "Nothing to compare: there are no records yet."
     if wrong:
         return f"Stored pictures DIFFER from the record: {'; '.join(wrong)}."
-    return f"Stored pictures of {len(found)} records lie as far from their test images as their records say."
+    return f"Pictures of {len(found)} records lie as far from their test images as the records say."
