@@ -15,7 +15,7 @@ from lib.runs.reading import agreement
 from lib.runs.systems import read
 from lib.runs.training import checkpoint, dataset_of
 from lib.runs.units import device_of
-from lib.tables import MISSING, listed
+from lib.tables import MISSING, listed, number
 
 PRINTED = {"longer": "1", "normgrad": "8", "restarts": "10"}    # kind -> table that prints the test
 
@@ -91,6 +91,13 @@ def beside_print(main: pd.DataFrame, profile: str) -> pd.DataFrame:
                            "published inner": f"{theirs.steps} × {theirs.step_size:g}", "mean": both.value.mean(),
                            "published": same.value.mean(), "least": worst.value, "class": worst["class"]}
     return pd.DataFrame(lines).T
+
+
+def in_short(rows: pd.DataFrame, system: str) -> tuple[int, str, str]:
+    """How many detectors of a system have rows under the main attack, and the mean and the least AUC, as text."""
+    found = with_kinds(select(rows, variant=system))
+    found = found[found.kind == "main"].value
+    return len(found), *(number(float(v), 4) if len(found) else MISSING for v in (found.mean(), found.min()))
 
 
 def far_below(found: pd.DataFrame, names: dict[str, str], by: float = 0.01) -> str:

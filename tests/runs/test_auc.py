@@ -8,8 +8,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from lib import tables
 from lib.profiles import DETECTORS
-from lib.results import Record, published_auc, read_record, read_rows, rows_from, write_record
+from lib.results import Record, published_auc, read_record, read_rows, rows_from, tidy, write_record
 from lib.runs import auc, strength
 from lib.runs.heads import ball, fresh
 from lib.runs.training import dataset_of
@@ -146,6 +147,16 @@ def test_what_its_own_attack_cannot_touch_and_the_main_one_can_is_named():
             and len(found) == 3)
     assert strength.fallen(found, {"a": "A", "b": "B"}) == "of A class 3; of B none"
     assert strength.taught(rows[rows.kind == "main"]).empty and strength.fallen(found[:0], {}) == "no rows yet"
+
+
+def test_a_system_in_short_is_counted_over_the_main_attack_alone():
+    test = DETECTORS["laptop"].inner("linf0.5")
+    row = {"metric": "auc", "variant": "linf0.5", "profile": "laptop", "norm": test.norm, "eps": test.eps, "steps": 200,
+           "step_size": 0.01, "attack": "adam", "restarts": 0}
+    rows = tidy([row | {"class": "0", "value": 0.9}, row | {"class": "1", "value": 0.5},
+                 row | {"class": "1", "value": 0.1, "steps": 2000, "step_size": 0.005}])
+    assert strength.in_short(rows, "linf0.5") == (2, "0.7000", "0.5000")
+    assert strength.in_short(rows, "l2-2.5") == (0, tables.MISSING, tables.MISSING)
 
 
 def test_a_system_is_held_against_print_over_the_classes_that_it_has():
