@@ -69,21 +69,26 @@ def paired_difference(a: Shaped[ndarray, " image"], b: Shaped[ndarray, " as_many
 EPS_FILL = 0.1      # published: an image that survives the whole grid counts as its largest eps + 0.1
 
 
-def survival(right: Shaped[ndarray, "eps image"], carried: bool = False) -> Float[ndarray, "eps image"]:
+def survival(right: Shaped[ndarray, "eps image *draw"], carried: bool = False) -> Float[ndarray, "eps image"]:
     """Share of an image's evaluations that are right at every radius up to the k-th, of ascending radii.
 
-    right: True or False, or the share of draws that were right. Draws at different radii are independent of each other,
-    so that their shares multiply: the expectation of the published rule, which judges each radius by a single draw.
+    right: True or False, by draw where there are several; or the share of draws that were right. Draws at different
+    radii are independent of each other, so that their shares multiply: the expectation of the published rule, which
+    judges each radius by a single draw.
     carried: whether what deceives at one radius is kept for the larger ones, as the strong protocol does. Then one
-    image is judged again at each radius, and the least share counts instead of the product.
+    image is judged again at each radius, and the radius that is worst for it counts, as `worst_share` finds it.
     """
     right = np.asarray(right, float)
-    if right.ndim != 2 or (right.size and (right.min() < 0 or right.max() > 1)):
-        raise ValueError(f"right has shape {right.shape}; expected (eps, image) with values in [0, 1]")
-    return np.minimum.accumulate(right, axis=0) if carried else np.cumprod(right, axis=0)
+    if right.ndim not in (2, 3) or (right.size and (right.min() < 0 or right.max() > 1)):
+        raise ValueError(f"right has shape {right.shape}; expected (eps, image) or (eps, image, draw) with values in "
+                         "[0, 1]")
+    draws = right if right.ndim == 3 else right[..., None]
+    if not carried:
+        return np.cumprod(draws.mean(axis=-1), axis=0)
+    return np.stack([worst_share(draws[:k + 1]) for k in range(len(draws))])
 
 
-def worst_share(right: Bool[np.ndarray, "attack image draw"]) -> Float[np.ndarray, " image"]:
+def worst_share(right: Shaped[ndarray, "attack image draw"]) -> Float[ndarray, " image"]:
     """Share of draws in which each image is read right under the attack that is worst for it.
 
     To take the smallest of several noisy shares would pick luck as well. So the attack is chosen on one half of the
@@ -96,10 +101,10 @@ def worst_share(right: Bool[np.ndarray, "attack image draw"]) -> Float[np.ndarra
     return (means[1][means[0].argmin(0), every] + means[0][means[1].argmin(0), every]) / 2
 
 
-def min_eps(right: Shaped[ndarray, "eps image"], grid: Sequence[float] | ndarray, fill: float, carried: bool = False
+def min_eps(right: Shaped[ndarray, "eps image *draw"], grid: Sequence[float] | ndarray, fill: float, carried: bool = False
             ) -> Float[ndarray, " image"]:
-    """Smallest radius of the ascending `grid` at which an image is misread, `fill` where none is; expected value where
-    `right` holds shares over draws. carried: as in `survival`. Source: Li et al. (2019), who fill in the largest eps
+    """Smallest radius of the ascending `grid` at which an image is misread, `fill` where none is; expected value over
+    draws. right, carried: as in `survival`. Source: Li et al. (2019), who fill in the largest eps
     + 0.1."""
     grid = np.asarray(grid, float)
     if np.shape(right)[:1] != grid.shape or (np.diff(grid) <= 0).any() or fill <= grid[-1]:

@@ -58,6 +58,16 @@ def test_what_is_carried_to_larger_radii_is_judged_once_and_not_at_every_radius(
     assert metrics.min_eps(right, [0.1, 0.2, 0.3], 0.4, carried=True) == pytest.approx(0.1 + 0.5 * 0.3)
 
 
+def test_what_is_carried_picks_no_luck_out_of_the_draws():
+    """Right in half of all draws at every radius: the smallest of five shares of ten draws would say a third."""
+    right = np.random.default_rng(2).random((5, 4000, 10)) < 0.5
+    assert metrics.survival(right.mean(-1), carried=True)[-1].mean() < 0.36
+    assert metrics.survival(right, carried=True)[-1].mean() == pytest.approx(0.5, abs=0.01)
+    certain = np.random.default_rng(3).random((5, 40, 1)) < 0.8
+    np.testing.assert_array_equal(metrics.survival(certain, carried=True),
+                                  np.minimum.accumulate(certain[..., 0], axis=0))
+
+
 def test_mean_min_eps_follows_from_the_accuracies_up_to_each_radius():
     right = np.random.default_rng(0).random((5, 300, 1)) < 0.8
     upto = metrics.survival(right.mean(axis=-1)).mean(axis=1).tolist()

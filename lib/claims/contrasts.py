@@ -6,7 +6,7 @@ from math import isnan
 import pandas as pd
 
 from lib import metrics
-from lib.claims.evidence import Estimate, Evidence, Missing, average, combine, difference, expand
+from lib.claims.evidence import PLAIN, Estimate, Evidence, Missing, average, combine, difference, expand
 
 # of a test; its other keys select rows
 WORDS = ("kind", "mean", "worst", "above", "below", "by", "within", "skip_saturated", "over_seeds", "along",
@@ -30,7 +30,6 @@ METRICS = {                 # as the ledger words them
     "offset": "distance of a peak from its centre", "target_reached": "target logits as high as natural ones",
     "speedup": "speed relative to one network"}
 REPEATED = {"whitebox": ("spread",)}        # experiments that repeat another on trainings of other seeds
-PLAIN = ("min_eps", "l2", "offset", "peak_ratio", "kl", "speedup")     # no shares: radii, distances, ratios, nats
 
 
 def selection(test: dict) -> dict:
@@ -134,6 +133,8 @@ def name(keys: dict, *more: str) -> str:
     def word(key, entry):
         if isinstance(entry, list):
             entry = " ".join(entry) if isinstance(entry[0], str) else f"{entry[0]} to {entry[-1]}"
+        if key == "attack" and keys.get("experiment") == "strong":      # one attack, which descends by PGD's steps
+            return "strong protocol"
         entry = entry.upper() if key == "attack" and entry != "clean" else entry
         return f"{key.replace('_', ' ')} {entry}" if key in NAMED else f"{entry}"
     return ", ".join([*more, *(word(k, v) for k, v in keys.items() if k not in QUIET and v != "")])

@@ -16,6 +16,7 @@ from lib.results import RESULTS, read_record, read_rows, select
 
 SETTINGS = ("dataset", "seed", "protocol", "attack")       # what tells the runs of one model in one experiment apart
 LEARNED = 0.9           # clean accuracy below which a model has not learned its task, and no verdict may rest on it
+PLAIN = ("min_eps", "l2", "offset", "peak_ratio", "kl", "speedup")     # no shares: radii, distances, ratios, nats
 
 
 class Missing(LookupError):
@@ -114,14 +115,18 @@ class Evidence:
         return Estimate(value, low, high, 0 if isnan(n) else int(n))
 
     def over_seeds(self, keys: dict) -> Estimate:
-        """Mean over seeds of a row without an interval of its own; the interval is from the smallest to the largest."""
+        """Mean over seeds of a row without an interval of its own; the interval is from the smallest to the largest,
+        or Student's where that is wider: of three trainings the range holds their mean in the long run too seldom."""
         found = self._rows(keys)
         values = [row["value"] for row in found]
         if not found and keys["experiment"] not in self.rows:
             raise Missing(f"the {keys['experiment']} rows")
         if len(found) < 3 or len({row["seed"] for row in found}) < len(found):
             raise Missing(f"at least 3 seeds ({len(found)} rows are there) of {describe(keys)}")
-        return Estimate(float(np.mean(values)), min(values), max(values), len(found))
+        mean, low, high = metrics.mean_interval(np.array(values))
+        if keys["metric"] not in PLAIN:
+            low, high = max(0.0, low), min(1.0, high)
+        return Estimate(mean, min(low, *values), max(high, *values), len(found))
 
     def values(self, keys: dict) -> list[float]:
         """The values of all rows with these keys, of whichever seed; [] where there are none."""
@@ -160,9 +165,8 @@ class Evidence:
                 cell["experiment"] in pairs.BY_EXPERIMENT for cell in cells):
             return combine(parts, worst=True)
         drawn = [_cell(self._pool(cell), cell)["images"] for cell in cells]
-        shared = reduce(pd.Index.intersection, (frame.index for frame in drawn))
-        draws = [frame.loc[shared].drop(columns=["right", "l2"]).to_numpy(bool) for frame in drawn]
-        return pd.Series(metrics.worst_share(np.stack(draws)), shared)
+        draws, shared = _draws(drawn)
+        return pd.Series(metrics.worst_share(draws), shared)
 
     def cached(self, key, compute: Callable):
         """compute(), once for each key."""
@@ -218,6 +222,12 @@ def _cell(pool: list[dict], keys: dict) -> dict | None:
     return same[0] if len(same) == 1 else None
 
 
+def _draws(frames: list[pd.DataFrame]) -> tuple[np.ndarray, pd.Index]:
+    """Whether each draw was right, (frame, image, draw), of the images that all have, and those images."""
+    shared = reduce(pd.Index.intersection, (frame.index for frame in frames))
+    return np.stack([frame.loc[shared].drop(columns=["right", "l2"]).to_numpy(bool) for frame in frames]), shared
+
+
 def _accuracy(pool: list[dict], keys: dict) -> pd.Series | None:
     cell = _cell(pool, keys)
     return None if cell is None else cell["images"].right
@@ -226,10 +236,10 @@ def _accuracy(pool: list[dict], keys: dict) -> pd.Series | None:
 def _min_eps(pool: list[dict], keys: dict) -> pd.Series:
     """Smallest radius that fools, image by image, over the cells of one attack; images that all cells share."""
     pool = sorted(pool, key=lambda cell: cell["eps"])
-    right = pd.concat([cell["images"].right for cell in pool], axis=1, join="inner")
+    drawn, shared = _draws([cell["images"] for cell in pool])
     grid = [float(cell["eps"]) for cell in pool]
     carried = keys.get("protocol") == "strong"
-    return pd.Series(metrics.min_eps(right.to_numpy().T, grid, grid[-1] + metrics.EPS_FILL, carried), right.index)
+    return pd.Series(metrics.min_eps(drawn, grid, grid[-1] + metrics.EPS_FILL, carried), shared)
 
 
 def _accuracy_within_l2(pool: list[dict], keys: dict) -> pd.Series:

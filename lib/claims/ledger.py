@@ -11,8 +11,8 @@ from lib.claims.predicates import Finding, judge
 from lib.results import PAPER
 
 VERDICTS = ("holds", "holds as published", "fails", "undecided")
-COLUMNS = ("id", "where", "statement", "published", "ours", "of", "n", "seeds", "profile", "verdict", "why",
-           "also", "caution", "link", "needs")
+COLUMNS = ("id", "where", "statement", "published", "ours", "of", "asked", "n", "seeds", "profile", "verdict", "why",
+           "also", "scope", "caution", "link", "needs")
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,10 @@ def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str
     """One line a claim, in the paper's order, with the columns COLUMNS.
 
     published is what the paper says, in words; ours the weakest link, with its 95 % interval: the number nearest to
-    failing, or, where a claim fails, the one that fails most; of what that number is; n the images (or points of a
-    grid) and seeds the trainings behind it; also what else the claim asks to be told whatever it is ("shows"); caution
-    why a verdict says little; link the page (and the place on it) that shows the rows.
+    failing, or, where a claim fails, the one that fails most; of what that number is; asked where it should lie; n the
+    images (or points of a grid), of a mean over cells those of the smallest, and seeds the trainings behind it; also
+    what else the claim asks to be told whatever it is ("shows"); scope what the verdict is confined to; caution why it
+    says little; link the page (and the place on it) that shows the rows.
     needs: what could settle an open claim, or test one harder that holds as published.
     seed: the training that decides; where there are rows of others, they must not turn an order round. without: models
     whose rows are left out.
@@ -81,8 +82,10 @@ def ledger(paper: str = "deep-bayes", rows: dict[str, pd.DataFrame] | Path | str
         found = verdict(claim, evidence, profile)
         lines.append({"id": claim["id"], "where": claim["where"], "statement": claim["statement"],
                       "published": f"{claim['metric']}: {claim['direction']}", "ours": found.finding.ours,
-                      "of": found.finding.of, "n": found.finding.n, "seeds": found.finding.seeds, "profile": profile,
-                      "verdict": found.verdict, "why": found.why, "also": also(claim, evidence),
+                      "of": found.finding.of, "asked": found.finding.asked,
+                      "n": found.finding.n, "seeds": found.finding.seeds,
+                      "profile": profile, "verdict": found.verdict, "why": found.why, "also": also(claim, evidence),
+                      "scope": claim["predicate"].get("scope", ""),
                       "caution": claim["predicate"].get("caution", ""),
                       "link": claim["predicate"].get("page", ""), "needs": "; ".join(found.needs)})
     return pd.DataFrame(lines, columns=list(COLUMNS))

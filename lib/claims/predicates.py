@@ -34,7 +34,7 @@ DIRECTIONS = ("up", "down", "not monotone", "peak")
 @dataclass(frozen=True)
 class Finding:
     """truth: True, False or None (open). why: a sentence. ours: the number that decides, with its interval; of: what
-    it is.
+    it is; asked: where it should lie.
 
     n: images behind it; seeds: trainings behind it. needs: what could settle an open finding.
     """
@@ -45,6 +45,7 @@ class Finding:
     seeds: int = 0
     needs: tuple[str, ...] = ()
     of: str = ""
+    asked: str = ""
 
 
 def check(test: dict) -> None:
@@ -215,7 +216,7 @@ def settle(found: list[Estimate], metric: str, low: float, high: float, seeds: i
         word = {False: "surely not", True: "surely", None: "perhaps"}[truth]
         why = f"{worst.name}, {word} {wanted}"
     return Finding(truth, f"{METRICS.get(metric, metric)}: {why}", text(worst, metric, change), worst.n, seeds,
-                   MORE if truth is None else (), f"{METRICS.get(metric, metric)}: {worst.name}")
+                   MORE if truth is None else (), f"{METRICS.get(metric, metric)}: {worst.name}", wanted)
 
 
 def refuted(found: list[Estimate], asked: int, metric: str, low: float, high: float, seeds: int, change: bool = False
@@ -240,4 +241,5 @@ def conjunction(findings: list[Finding]) -> Finding:
     more = [f"and {len(why) - 3} more"] if len(why) > 3 else []
     needs = tuple(dict.fromkeys(need for f in said if f.truth is None for need in f.needs))
     seeds = max(f.seeds for f in findings)
-    return Finding(ordered[0].truth, "; ".join(why[:3] + more), spoken.ours, spoken.n, seeds, needs, spoken.of)
+    return Finding(ordered[0].truth, "; ".join(why[:3] + more), spoken.ours, spoken.n, seeds, needs, spoken.of,
+                   spoken.asked)

@@ -97,13 +97,16 @@ def _links(line, page: str) -> list[str]:
 
 
 def _line(line, page: str) -> str:
-    return (f"<tr><td>{_badge(line)}<td>{escape(line.statement)}<span class=small> ({escape(line.where)})</span>"
-            f"<td>{escape(line.ours)} <span class=small>{escape(_of(line))}</span><td>{' · '.join(_links(line, page))}")
+    confined = f"<br>Judged on {escape(line.scope)}." if line.scope else ""
+    return (f"<tr><td>{_badge(line)}<br><code>{escape(line.id)}</code><td>{escape(line.statement)}<span class=small> "
+            f"({escape(line.where)}){confined}</span><td>{escape(line.ours)} <span class=small>{escape(_of(line))}"
+            f"</span><td>{' · '.join(_links(line, page))}")
 
 
 def _of(line) -> str:
-    """What the deciding number is, over how many images or points."""
-    return ", ".join(part for part in (line.of, f"n {line.n}" if line.ours and line.n else "") if part)
+    """What the deciding number is, over how many images or points, and where it should lie."""
+    asked = f"asked: {line.asked}" if line.asked else ""
+    return "; ".join(part for part in (line.of, f"n {line.n}" if line.ours and line.n else "", asked) if part)
 
 
 def _entry(line, predicate: dict, page: str) -> str:
@@ -112,7 +115,8 @@ def _entry(line, predicate: dict, page: str) -> str:
               *_links(line, page)]
     reading = f"<details><summary>how it is decided</summary>{escape(predicate.get('reading', ''))}</details>"
     facts = {"paper": line.published, "ours": ", ".join(part for part in (line.ours, line.of) if part),
-             "why": line.why, "measured": line.also, "but": line.caution if line.verdict.startswith("holds") else ""}
+             "asked": line.asked, "why": line.why, "measured": line.also,
+             "but": line.caution if line.verdict.startswith("holds") else ""}
     facts = "".join(f"<dt>{name}</dt><dd>{escape(fact)}</dd>" for name, fact in facts.items() if fact)
     return f"""<article id="claim-{escape(line.id)}">
 <div>{_badge(line)}

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lib import tables
 from lib.metrics import paired_difference, wilson
+from lib.profiles import DETECTORS
 from lib.results import Record
 from lib.runs.reject import REJECTED, SYSTEMS, fitted, reading
 from lib.runs.views import Bench, hardest
@@ -32,6 +33,15 @@ def at_equal_accuracy(of: Bench, eps: float, single: bool = False) -> pd.DataFra
                              paired_difference(wrong[model], wrong["Madry"])))
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def recipe(profile: str) -> str:
+    """How Madry's network is trained, in words, beside the published training where that is another."""
+    def said(name: str) -> str:
+        training, inner = DETECTORS[name].robust, DETECTORS[name].robust_inner
+        return (f"{training.updates:,} updates of {training.batch} images under {inner.steps} steps of PGD at radius "
+                f"{inner.eps:g}")
+    return said(profile) if said(profile) == said("paper") else f"{said(profile)} (published: {said('paper')})"
 
 
 def _tops(of: Bench, eps: float, single: bool) -> dict[str, np.ndarray]:
@@ -65,28 +75,37 @@ def _threshold(clean: Record, model: str, accuracy: float) -> float:
     return float(kept[min(round(accuracy * len(read)), len(kept)) - 1])
 
 
+def widened(found: pd.DataFrame) -> pd.DataFrame:
+    """What `at_equal_accuracy` says, with intervals for so many comparisons (Bonferroni), of which any may decide."""
+    wider = NormalDist().inv_cdf(1 - 0.025 / max(1, 2 * len(found))) / NormalDist().inv_cdf(0.975)
+    found = found.copy()
+    for model in SYSTEMS[:2] if len(found) else ():
+        low, high = found[f"low {model}"], found[f"high {model}"]
+        centre, reach = (low + high) / 2, (high - low) / 2 * wider
+        found[f"low {model}"], found[f"high {model}"] = centre - reach, centre + reach
+    return found
+
+
 def lines(found: pd.DataFrame) -> pd.DataFrame:
     """What `at_equal_accuracy` says, as text: a line an accuracy; errors in per cent, and how many points more the two
-    systems of detectors err than Madry's network, with its interval. Index: natural accuracy and n. May be empty."""
+    systems of detectors err than Madry's network, with its interval, `widened`. Index: natural accuracy and n. May be
+    empty."""
     text = {f"{tables.percent(line['accuracy'])}, n {line['n']:.0f}":
             {("error, %", SHORT[model]): tables.bare_points(line[model]) for model in SYSTEMS}
-            | {("points more than Madry (95 %)", SHORT[model]):
+            | {("points more than Madry", SHORT[model]):
                tables.interval(*(line[f"{part} {model}"] for part in ("more", "low", "high")), tables.bare_points)
                for model in SYSTEMS[:2]}
-            for line in found.to_dict("records")}
+            for line in widened(found).to_dict("records")}
     return pd.DataFrame(text).T if text else pd.DataFrame()
 
 
 def in_words(found: pd.DataFrame) -> str:
     """What `at_equal_accuracy` says: which system errs surely more or less than Madry's network, at each accuracy, by
-    intervals that are widened for so many comparisons (Bonferroni)."""
-    said, wider = [], NormalDist().inv_cdf(1 - 0.025 / max(1, 2 * len(found))) / NormalDist().inv_cdf(0.975)
-    for line in found.to_dict("records"):
-        words = {}
-        for model in SYSTEMS[:2]:
-            low, high = line[f"low {model}"], line[f"high {model}"]
-            centre, reach = (low + high) / 2, (high - low) / 2 * wider
-            words[model.removeprefix("GAT-")] = "more" if centre > reach else "less" if centre < -reach else ""
+    intervals that are `widened`."""
+    said = []
+    for line in widened(found).to_dict("records"):
+        words = {model.removeprefix("GAT-"): "more" if line[f"low {model}"] > 0
+                 else "less" if line[f"high {model}"] < 0 else "" for model in SYSTEMS[:2]}
         sure = [f"{'both' if len(names) == 2 else f'the {names[0]} one'} surely {word}" for word in ("more", "less")
                 if (names := [name for name, is_word in words.items() if is_word == word])]
         said.append(f"at {tables.percent(line['accuracy'])} {' and '.join(sure) or 'neither surely more or less'}")

@@ -23,13 +23,18 @@ def test_a_detection_rate_without_successes_is_passed_over():
     assert "no attack succeeded" in claims.judge(test | {"eps": [0.1]}, evidence(none)).why
 
 
-def test_an_interval_over_seeds_runs_from_the_smallest_to_the_largest():
-    rows = [row(v, experiment="rings", metric="detect_tv", variant="far", seed=s, n=0)
-            for s, v in enumerate((0.2, 0.3, 0.5))]
+def test_an_interval_over_seeds_holds_the_range_and_students_interval():
+    def rows(*values):
+        return [row(v, experiment="rings", metric="detect_tv", variant="far", seed=s, n=0)
+                for s, v in enumerate(values)]
     test = {"kind": "bound", "experiment": "rings", "metric": "detect_tv", "variant": ["far"], "over_seeds": True}
-    assert claims.judge(test | {"below": 0.55}, evidence(*rows)).truth is True
-    assert claims.judge(test | {"below": 0.45}, evidence(*rows)).truth is None
-    assert "at least 3" in claims.judge(test | {"below": 0.45}, evidence(*rows[:2])).why
+    many = evidence(*rows(*[0.3] * 20, 0.5))            # the range reaches 0.5, Student's interval 0.33
+    assert claims.judge(test | {"below": 0.55}, many).truth is True
+    assert claims.judge(test | {"below": 0.45}, many).truth is None
+    few = evidence(*rows(0.2, 0.3, 0.5))                # the range reaches 0.5, Student's interval 0.71
+    assert claims.judge(test | {"below": 0.55}, few).truth is None
+    assert claims.judge(test | {"below": 0.75}, few).truth is True
+    assert "at least 3" in claims.judge(test | {"below": 0.45}, evidence(*rows(0.2, 0.3))).why
 
 
 @pytest.mark.parametrize("values, up, down", [((0.2, 0.5, 0.9), True, False), ((0.9, 0.5, 0.2), False, True),

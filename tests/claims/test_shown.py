@@ -39,6 +39,14 @@ def test_an_entry_says_what_its_number_is_what_was_drawn_and_what_makes_it_light
             and claims.cautions(table.assign(verdict="fails")).startswith("no claim"))
 
 
+def test_a_line_says_where_its_number_should_lie_and_what_the_verdict_is_confined_to():
+    table = claims.ledger(rows=frame(*decided()))
+    line = table[table.id == "fig3b"].assign(asked="below 50.0 %", scope="MNIST", verdict="holds")
+    html = claims.as_table({"The paper": line})
+    assert "asked: below 50.0 %" in html and "Judged on MNIST." in html and "<code>fig3b</code>" in html
+    assert table[table.id == "fig3b"].iloc[0].asked == "below 50.0 %"
+
+
 def test_a_claim_without_rows_links_to_none():
     table = claims.ledger(rows=frame(*decided()))
     assert "href" not in claims.as_html(table[table.id == "fig3b"].assign(link=""))

@@ -104,7 +104,19 @@ def test_lines_of_equal_accuracy_have_errors_and_points_with_their_intervals(ben
     assert (list(text.index) == ["100.0 %, n 4"]
             and list(text["error, %"].columns) == ["integrated", "generative", "Madry"])
     assert text.iloc[0][("error, %", "generative")] == "50.0"
-    assert text.iloc[0][("points more than Madry (95 %)", "generative")].startswith("50.0 (")
+    assert text.iloc[0][("points more than Madry", "generative")].startswith("50.0 (")
+
+
+def test_the_recipe_of_the_robust_network_stands_beside_the_published_one():
+    assert rivals.recipe("paper").startswith("100,000 updates of 50 images under 40 steps of PGD at radius 0.3")
+    assert rivals.recipe("laptop").endswith(f"(published: {rivals.recipe('paper')})")
+
+
+def test_many_comparisons_widen_the_intervals_that_are_shown(bench):
+    found = rivals.at_equal_accuracy(bench, 0.3)
+    shown = rivals.widened(found)
+    assert (shown["high GAT-generative"] > found["high GAT-generative"]).all()
+    assert (shown["more GAT-generative"] == found["more GAT-generative"]).all() and shown.shape == found.shape
 
 
 def test_records_of_different_images_have_no_worst_case():
