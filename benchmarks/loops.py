@@ -47,7 +47,7 @@ def bayes(subject: Subject, *, steps: int) -> Contest:
 
         def logits(x):
             draws = noise.normal(*subject.noise.shape[:2], subject.noise.shape[3]).to(x).permute(1, 2, 0, 3)
-            noise.advance()
+            noise.step += 1
             with torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
                 return class_scores(subject.model, x, draws).float()
         start = Linf(EPS).random_start(subject.x, torch.Generator().manual_seed(0))

@@ -21,7 +21,10 @@ def _order(n: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def batches(n: int, batch: int, seed: int, update: int) -> Tensor:
-    """Indices of one update's images: a fresh permutation an epoch, the incomplete last batch dropped."""
+    """Indices of one update's images: a fresh permutation an epoch, the incomplete last batch dropped. Raises
+    ValueError for a batch of no images, or of more than there are."""
+    if not 1 <= batch <= n:
+        raise ValueError(f"a batch of {batch} images was asked for, and there are {n}; expected from 1 to {n}")
     epoch, position = divmod(update, n // batch)
     return torch.from_numpy(_order(n, seed, epoch)[position * batch:(position + 1) * batch])
 

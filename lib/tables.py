@@ -1,6 +1,8 @@
 """Rows as sentences and small tables: what pages print. What no row holds yet is said to be missing, in words."""
 
 import functools
+import re
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,6 +10,24 @@ import pandas as pd
 from lib.results import select
 
 MISSING = "no rows yet"
+BREAKING = re.compile(r"<td>([^<]*(?: \(|, )[^<]*)</td>")      # cells that hold a place to break at
+
+
+@dataclass(frozen=True)
+class Folding:
+    """A table for a page whose cells may break, where room is short: before an interval or after a comma, never within
+    a number. Plain tables keep each cell on one line, and scroll."""
+
+    table: pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        def fold(found: re.Match) -> str:
+            words = found[1].replace(" ", "\u00a0").replace("\u00a0(", " (").replace(",\u00a0", ", ")
+            return f'<td style="white-space:normal">{words}</td>'
+        return BREAKING.sub(fold, self.table._repr_html_())
+
+    def __repr__(self) -> str:
+        return repr(self.table)
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -180,17 +200,24 @@ def compared(same: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
 
 
 def dropped(compared: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    """`runs.strength.compared` as text; AUC to five digits, as printed, drops to four. names: what systems
-    are called."""
+    """`runs.strength.compared` as text, a line a system and class: AUC to five digits, as printed, drops to four.
+    names: what systems are called."""
     if compared.empty:
         return pd.DataFrame([[MISSING]], index=[""], columns=[""])
-    form, short = functools.partial(number, digits=5), functools.partial(number, digits=4)
-    shown = compared[["main", "other"]].map(form).rename(columns={"main": "main attack", "other": "this attack"})
-    shown["drop (95 %)"] = [interval(*map(float, ends), short) for ends in compared[["drop", "low", "high"]].values]
-    printed = compared[["printed main", "printed"]].astype(float)
+    form = functools.partial(number, digits=5)
+    found = compared.reset_index("steps")
+    shown = found[["steps", "main", "other"]].rename(columns={"main": "main attack", "other": "this attack"})
+    shown[["main attack", "this attack"]] = shown[["main attack", "this attack"]].map(form)
+    shown["drop (95 %)"] = [interval(*map(float, ends), _small) for ends in found[["drop", "low", "high"]].values]
+    printed = found[["printed main", "printed"]].astype(float)
     if printed["printed"].notna().any():
-        shown["published: main"], shown["this"] = printed["printed main"].map(form), printed["printed"].map(form)
-    return shown.assign(n=compared.n.astype(int)).rename(names, level="system")
+        shown["published: main, this"] = printed["printed main"].map(form) + ", " + printed["printed"].map(form)
+    return shown.assign(n=found.n.astype(int)).rename(names, level="system")
+
+
+def _small(value: float) -> str:
+    """A difference to four digits; one that rounds to nothing has no sign."""
+    return f"{round(value, 4) + 0.0:.4f}".replace("-", "−")
 
 
 def _signed(difference: float, form) -> str:

@@ -79,20 +79,26 @@ def load_weights(path: Path, model: nn.Module, expected: Mapping, recipe: Mappin
     """Load weights into `model` and return their settings.
 
     expected: settings that must agree, for instance {"model": "GFZ"}. recipe: settings that must agree if the file
-    states them; older files do not. Raises ValueError naming the file and the first disagreement: a checkpoint of
-    another model, other shapes, or a damaged file.
+    states them; older files do not. Raises ValueError naming the file: as `agree`, for other shapes, or where it is
+    damaged.
     """
     weights, header = _read(Path(path))
     settings = json.loads(header.get("settings", "{}"))
-    for key, value in {**expected, **{key: value for key, value in recipe.items() if key in settings}}.items():
-        if settings.get(key) != value:
-            raise ValueError(f"checkpoint {path} has {key} = {settings.get(key)!r}, expected {value!r}; it belongs to "
-                             "another model or setting: name the right file, or delete this one and train again")
+    agree(path, settings, expected, recipe)
     try:
         model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     except RuntimeError as error:
         raise ValueError(f"checkpoint {path} does not fit the model: {error}") from error
     return settings
+
+
+def agree(path: Path, settings: Mapping, expected: Mapping, recipe: Mapping = MappingProxyType({})) -> None:
+    """Raises ValueError, naming the file and the first disagreement, where the settings of saved weights are others
+    than expected, or state another recipe."""
+    for key, value in {**expected, **{key: value for key, value in recipe.items() if key in settings}}.items():
+        if settings.get(key) != value:
+            raise ValueError(f"checkpoint {path} has {key} = {settings.get(key)!r}, expected {value!r}; it belongs to "
+                             "another model or setting: name the right file, or delete this one and train again")
 
 
 def settings_of(path: Path) -> dict:

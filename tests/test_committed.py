@@ -5,17 +5,21 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors import safe_open
 
 from benchmarks import bench
 from lib.metrics import correct, wilson
 from lib.models import MODELS
+from lib.profiles import DETECTORS, profile
 from lib.results import ROOT, read_record, read_rows, rows_from, select
-from lib.runs import auc, density, distortion, heads, referee, reject, rings, schedule, spread, strangers, training
+from lib.runs import (auc, density, distortion, heads, networks, referee, reject, rings, schedule, spread, strangers,
+                      systems, training)
+from lib.runs.experiments import plan
 from lib.runs.outcomes import pooled, summariser
 from lib.runs.precision import compared
 from lib.runs.systems import weights_of
-from lib.train import fingerprint
+from lib.train import agree, fingerprint, settings_of
 
 RESULTS = ROOT / "data" / "results"                 # not $BOOK_RESULTS: what is committed
 ATTACKED = ("clean", "whitebox", "strong", "carlini", "precision", "samples", "averaging")
@@ -51,6 +55,42 @@ def test_the_committed_weights_are_whole_and_say_what_they_are(model):
     assert all(settings[name] == getattr(recipe, name) for name in ("updates", "batch", "rate", "schedule"))
     if (trained := RESULTS / f"laptop/training/{model}_seed0.npz").exists():
         assert read_record(trained).settings["updates"] == recipe.updates
+
+
+def test_all_committed_weights_are_those_that_the_laptop_profile_asks_for(mnist, monkeypatch):
+    """By their headers: nothing is loaded."""
+    class Agreed(Exception):
+        pass
+
+    def header(path, model, expected, recipe=None):
+        agree(path, settings_of(path), expected, recipe or {})
+        raise Agreed
+
+    for module in (training, heads, systems, networks, schedule):
+        monkeypatch.setattr(module, "load_weights", header)
+        monkeypatch.setattr(module, "fit", lambda *_, **__: pytest.fail("trains"))
+    cpu, asked = torch.device("cpu"), {}
+    for name in MODELS:
+        asked[name, ""] = lambda name=name: training.trained(name, "laptop", 0, cpu)
+        asked[name, "shortened"] = lambda name=name: training.trained(name, "laptop", 0, cpu, "shortened")
+    for name in schedule.MODELS:
+        for stop in profile("laptop").stops:
+            asked[name, f"published-{stop}"] = lambda job=(name, stop): schedule.victim_at(*job, "laptop", 0, None,
+                                                                                          cpu)
+    for kind in ("plain", "robust"):
+        asked["CNN", kind] = lambda kind=kind: networks.network(kind, "laptop", 0, cpu)
+    for name in systems.NAMES:
+        asked[name, ""] = lambda name=name: systems.classifier(name, "laptop", 0, cpu)
+    for system, classes in DETECTORS["laptop"].systems.items():
+        for k in classes:
+            asked["GAT", f"{system}-class{k}"] = lambda job=(system, k): heads.trained_heads(
+                job[0], "laptop", 0, cpu, classes=job[1:])
+    there = {training.checkpoint(name, "laptop", 0, variant): load for (name, variant), load in asked.items()}
+    assert sum(path.exists() for path in there) >= 22
+    for path, load in there.items():
+        if path.exists():
+            with pytest.raises(Agreed):
+                load()
 
 
 @pytest.mark.parametrize("experiment", ATTACKED)
@@ -123,3 +163,9 @@ def test_bfloat16_gradients_attack_as_well_as_float32_ones():
     found = compared("laptop", 0, RESULTS)
     assert set(found.model) == {"GFZ", "GBZ", "DFX"}
     assert ((found.low <= 0) & (found.high >= 0)).all(), found
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_committed_record_was_made_with_other_settings_than_the_profile_has(seed):
+    found = plan("laptop", seed, RESULTS)                       # raises where one was
+    assert set(found[found.stored].experiment) >= {"density", "spread", "training"}

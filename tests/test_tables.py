@@ -61,8 +61,10 @@ def test_aucs_are_told_to_the_digits_that_were_printed_and_drops_to_one_less():
             "printed main": 0.99959, "printed": 0.99958}
     index = pd.MultiIndex.from_tuples([("linf0.3", "0", "2000 × 0.005")], names=["system", "class", "steps"])
     table = tables.dropped(pd.DataFrame([line], index), {"linf0.3": "l∞ 0.3"})
-    assert table.index[0][0] == "l∞ 0.3" and table["this"].item() == "0.99958"
-    assert table["drop (95 %)"].item() == "0.0001 (-0.0001 to 0.0002)" and table.n.item() == 100
+    assert table.index[0] == ("l∞ 0.3", "0") and table["published: main, this"].item() == "0.99959, 0.99958"
+    assert table["drop (95 %)"].item() == "0.0001 (−0.0001 to 0.0002)" and table.n.item() == 100
+    nothing = pd.DataFrame([line | {"drop": -0.00001}], index)
+    assert tables.dropped(nothing, {})["drop (95 %)"].item().startswith("0.0000 (")         # no minus before a zero
     assert tables.dropped(pd.DataFrame(), {}).iloc[0, 0] == "no rows yet"
 
 
@@ -88,3 +90,10 @@ def test_detection_of_few_successes_and_of_a_marginal_that_means_nothing_is_left
     assert table.loc["DFX", "marginal"] == table.loc["GFZ", "KL"] == table.loc["DFX", "fooled and unnoticed"] == "–"
     assert (table.loc["GFZ", "logit"] == "50.0 % (20.0 to 80.0)"
             and table.loc["GFZ", "fooled and unnoticed"].endswith(" of 20"))
+
+
+def test_a_folding_table_breaks_before_intervals_and_never_within_a_number():
+    table = pd.DataFrame({"KL": ["5.0 % (1.4 to 8.0), n = 5", "–"]}, index=["GFZ, eps 0.1", "GBZ"])
+    shown = tables.Folding(table)._repr_html_()
+    assert ">5.0~% (1.4~to~8.0), n~=~5</td>" in shown.replace("\u00a0", "~") and "<th>GFZ, eps 0.1</th>" in shown
+    assert shown.count("white-space:normal") == 1 and repr(tables.Folding(table)) == repr(table)

@@ -43,6 +43,12 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path, monkeypatch):
     assert (history == rest).all()
 
 
+@pytest.mark.parametrize("batch", [0, 41])
+def test_a_batch_of_no_images_or_of_more_than_there_are_is_refused(tmp_path, batch):
+    with pytest.raises(ValueError, match=f"a batch of {batch} images was asked for, and there are 40"):
+        fit(model(), split(), Training(updates=4, batch=batch), seed=0, state=tmp_path / "a.state")
+
+
 def killed():
     raise KeyboardInterrupt
 

@@ -18,7 +18,8 @@ def smallest_change(score: LossFn, success: Callable[[Images], Mask], x: Images,
     success(x'): whether an image counts. c starts at 0; after a success it grows (a smaller change is asked for), after
     a failure it falls. best_iterate: look at every iterate instead of the last of a round (the published rule), which
     costs one call of `success` more a step. c: logits per squared unit of pixel distance.
-    Returns the closest success of all rounds, and which images have any; others come back clean.
+    Returns the closest success of all rounds, and which images have any; others come back clean. An image that counts
+    as it is has moved by nothing.
     Source: Yin et al. (2020), section 5.1.3 and appendix C; the numbers are those of their code on MNIST.
     Raises ValueError for counts below 1 and sizes that are negative or not finite.
     """
@@ -29,6 +30,8 @@ def smallest_change(score: LossFn, success: Callable[[Images], Mask], x: Images,
     x = x.detach()
     low, high, c = torch.zeros(len(x)).to(x), torch.full((len(x),), float(c_max)).to(x), torch.zeros(len(x)).to(x)
     best, nearest = x.clone(), torch.full((len(x),), torch.inf).to(x)
+    with torch.no_grad():
+        nearest[success(x)] = 0
     for _ in range(rounds):
         keep: KeepFn | None = best_by(lambda z: -_squared(z, x), success) if best_iterate else None
         price = c.clone()

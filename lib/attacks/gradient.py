@@ -3,7 +3,7 @@
 All run one loop: move, clip the image to the box [0, 1], clip the perturbation to the ball. The result lies in both
 (to rounding), images do not influence each other, and no gradient is left on any model parameter. `loss_fn(x)` gives
 one number an image, to ascend. `keep(x)` says which iterates count; the last that counts is returned, and x where none
-does. Without it the last iterate is returned.
+does. Without it the last iterate is returned. Of a batch without images nothing is asked, and it comes back.
 
 Errors, before any gradient is taken: TypeError or ValueError for images outside [0, 1] or of another type, for settings
 that are negative, NaN or not whole, and for a start of another shape. FloatingPointError at the end if a gradient was
@@ -117,6 +117,8 @@ def _ascend(loss_fn: LossFn, x: Images, ball: Ball, direction: Callable[[Images]
         raise ValueError(f"start has shape {tuple(start.shape)}, x {tuple(x.shape)}; expected the same, or 0.0")
 
     x = x.detach()
+    if not len(x):
+        return x
     x_adv = x + ball.project(start.expand_as(x))
     kept, largest = x, torch.zeros((), dtype=x.dtype, device=x.device)
     for _ in range(steps):

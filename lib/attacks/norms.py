@@ -1,5 +1,6 @@
 """The balls that an adversary may move in: what a step, a projection and a random start mean in each norm."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -74,7 +75,7 @@ class L2:
     def random_start(self, x: Images, generator: Generators) -> Images:
         """A perturbation, uniform in the ball, of x's shape: a uniform direction, then the radius. See `Linf`."""
         direction = self.step(_draw(torch.randn, x.shape, generator))
-        radius = _draw(torch.rand, (len(x), 1, 1, 1), generator) ** (1 / x[0].numel())
+        radius = _draw(torch.rand, (len(x), 1, 1, 1), generator) ** (1 / math.prod(x.shape[1:]))
         return (self.eps * radius * direction).to(x)
 
 
@@ -88,4 +89,4 @@ def _draw(sampler, shape: Sequence[int], generator: Generators) -> Tensor:
         return sampler(tuple(shape), generator=generator)
     if len(generator) != shape[0]:
         raise ValueError(f"{len(generator)} generators for {shape[0]} images; expected one, or one an image")
-    return torch.stack([sampler(tuple(shape[1:]), generator=g) for g in generator])
+    return torch.stack([sampler(tuple(shape[1:]), generator=g) for g in generator]) if generator else torch.empty(shape)

@@ -98,7 +98,7 @@ def stretches(steps: int, check: int) -> list[tuple[int, float]]:
 def others(logits_fn: LogitsFn, x: Images, y: Labels, draws: int) -> Int64[Tensor, "batch other"]:
     """All classes but the true one, by falling mean logit over `draws` calls."""
     logits = torch.stack([logits_fn(x) for _ in range(draws)]).mean(dim=0)
-    check_logits(logits, y, max(2, int(y.max()) + 1))
+    check_logits(logits, y, max(2, int(y.max()) + 1 if len(y) else 0))
     return logits.scatter(1, y[:, None], -torch.inf).argsort(dim=1, descending=True)[:, :-1]
 
 

@@ -141,11 +141,11 @@ def name(keys: dict, *more: str) -> str:
 
 
 def shown(number: float, metric: str, change: bool = False) -> str:
-    """A share in percent, a change of one in points, whatever is no share (PLAIN) as it is."""
+    """A share in percent, a change of one in points, what is PLAIN as it is (AUC with the digits that tables have)."""
     sign = ("+" if number > 0 else "−" if number < 0 else "") if change else ""
     number = abs(number) if change else number
     if metric in PLAIN:
-        return f"{sign}{number:.3f}"
+        return f"{sign}{number:.{4 if metric == 'auc' else 3}f}"
     return f"{sign}{100 * number:.1f} {'points' if change else '%'}"
 
 

@@ -16,7 +16,7 @@ from lib.results import RESULTS, read_record, read_rows, select
 
 SETTINGS = ("dataset", "seed", "protocol", "attack")       # what tells the runs of one model in one experiment apart
 LEARNED = 0.9           # clean accuracy below which a model has not learned its task, and no verdict may rest on it
-PLAIN = ("min_eps", "l2", "offset", "peak_ratio", "kl", "speedup")     # no shares: radii, distances, ratios, nats
+PLAIN = ("min_eps", "l2", "offset", "peak_ratio", "kl", "speedup", "auc")       # not said in per cent
 
 
 class Missing(LookupError):
@@ -212,7 +212,8 @@ def matches(cell, wanted) -> bool:
 
 def describe(keys: dict) -> str:
     """Keys as words: "whitebox: accuracy, GFZ, pgd, eps 0.1"."""
-    values = [f"{name} {value:g}" if isinstance(value, float) else str(value) for name, value in keys.items()
+    values = [f"{name.replace('_', ' ')} {value:g}" if isinstance(value, int | float) else
+              f"class {value}" if name == "class" else str(value) for name, value in keys.items()
               if name not in ("experiment", "metric", "dataset", "protocol", "seed") and value != ""]
     return f"{keys['experiment']}: {', '.join([keys['metric'], *values])}"
 

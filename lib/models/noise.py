@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,20 +17,15 @@ def stream(purpose: str, seed: int, *counter: int) -> np.random.Generator:
 
 @dataclass
 class Noise:
-    """Draws for a batch of images, each from its own stream; every call to `advance` moves on to new draws.
+    """Draws for a batch of images, each from its own stream; another `step` gives other draws, the same one the same.
 
     images: which image (its index in the data set) each row of the batch is.
-    fixed: keep the same draws for ever, which makes a randomised classifier a deterministic one.
     """
 
     purpose: str
     seed: int
     images: Sequence[int]
-    fixed: bool = False
-    step: int = field(default=0)
-
-    def advance(self) -> None:
-        self.step += not self.fixed
+    step: int = 0
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers, (batch, *shape) float32."""

@@ -5,6 +5,7 @@ rows of its metric and returns a Figure. Two rows for one mark are an error (the
 no row at all gives a strip that says so, because rows arrive unit by unit.
 """
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -130,13 +131,15 @@ def detection_against(rows: pd.DataFrame, x: str = "eps", detectors: tuple = ("m
 
 
 @styled
-def accuracy_against_l2(rows: pd.DataFrame, metric: str = "accuracy") -> Figure:
+def accuracy_against_l2(rows: pd.DataFrame, metric: str = "accuracy", least: int = 10) -> Figure:
     """CW: accuracy against the mean l2 size of the successful perturbations, a line through the five c of each model.
 
-    Needs rows of both metrics, accuracy (or `metric`) and l2, with a column `c`; along each line c grows to the right.
+    Needs rows of both metrics, accuracy (or `metric`) and l2, with a column `c`; a line joins its points in the order
+    of c. A mean over fewer than `least` successes is drawn without its interval, which would be wider than the figure.
     """
     accuracy, size = (pick(rows, name, ["model", "c"]).set_index(["model", "c"]) for name in (metric, "l2"))
-    both = accuracy.join(size[["value", "low", "high"]], rsuffix="_l2", how="inner").reset_index().sort_values("c")
+    both = accuracy.join(size[["value", "low", "high", "n"]], rsuffix="_l2", how="inner").reset_index().sort_values("c")
+    both.loc[both.n_l2 < least, ["low_l2", "high_l2"]] = np.nan
     if both.empty:
         return blank("no rows yet for CW")
     figure = Plate(figsize=(6.4, 4.4), layout="constrained")
@@ -184,14 +187,18 @@ def beside(rows: pd.DataFrame, published: pd.DataFrame, metric: str, label: str)
 
 @styled
 def shares(table: pd.DataFrame, label: str, title: str = "") -> Figure:
-    """Grouped dots: index = model, a column for each way of measuring, values fractions in [0, 1]."""
+    """Grouped dots: index = model, a column for each way of measuring, values fractions in [0, 1].
+
+    Ways are told apart by marker and grey, since a hue means a model; the first stands smallest, on top of the others.
+    """
     if table.empty:
         return blank(f"no rows yet for {label}")
     figure = Plate(figsize=(6.4, 0.9 + 0.36 * len(table)), layout="constrained")
     axis = figure.subplots()
     places = range(len(table))[::-1]
-    for name, marker, fill in zip(table.columns, "osD^v", (INK, "#c98a2b", "#2f8f9d", GROUND, FAINT)):
-        axis.plot(table[name], places, marker, color=fill, markeredgecolor=INK, markersize=8, label=name, clip_on=False)
+    for i, (name, marker, fill) in enumerate(zip(table.columns, "osD^v", (INK, "#c9c4b7", GROUND, FAINT, GROUND))):
+        axis.plot(table[name], places, marker, color=fill, markeredgecolor=INK, markersize=6 + 1.2 * i, label=name,
+                  clip_on=False, zorder=9 - i)
     axis.hlines(places, table.min(axis=1), table.max(axis=1), color=FAINT, linewidth=1.2, zorder=1)
     axis.set(yticks=places, yticklabels=table.index, xlim=(0, 1), xlabel=label, title=title)
     axis.xaxis.set_major_formatter(PercentFormatter(1))

@@ -18,6 +18,7 @@ def factorisations(graphs: dict, columns: int = 4) -> Figure:
         return blank("no graphs to draw")
     lines = -(-len(graphs) // columns)
     figure = Plate(figsize=(6.4, 1.85 * lines), layout="constrained")
+    figure.get_layout_engine().set(rect=(0, 0, 1, 0.985))           # room above the names
     axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()

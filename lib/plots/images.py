@@ -17,10 +17,10 @@ def grid(images, rows: list[str], columns: list[str], captions=None, flagged=Non
         return blank("no images are stored yet")
     side = min(0.78, 5.7 / len(columns))
     room = max(0.72, 0.09 * max(len(line) for name in rows for line in name.split("\n")))   # for the names on the left
-    tall, wide = side + (0.21 if captions is not None else 0.04), max(2.4, room + len(columns) * (side + 0.04))
+    tall, wide = side + (0.24 if captions is not None else 0.04), max(2.4, room + len(columns) * (side + 0.04))
     figure = Plate(figsize=(wide, len(rows) * tall + 0.42 + (0.3 if title else 0)), layout="constrained")
     figure.dots, figure.colours, figure.octree = 84, 40, True      # enough for 28 grey pixels across, and lighter
-    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.01, hspace=0.01)
+    figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0.01, hspace=0.01, rect=(0.008, 0.006, 0.984, 0.988))
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
     for i, name in enumerate(rows):
         for j, above in enumerate(columns):
@@ -28,7 +28,7 @@ def grid(images, rows: list[str], columns: list[str], captions=None, flagged=Non
             axis.set(xticks=[], yticks=[])
             place(axis, images[i][j], flagged is not None and flagged[i][j])
             if captions is not None:
-                axis.set_xlabel(captions[i][j], fontsize=9.5, labelpad=1)
+                axis.set_xlabel(captions[i][j], fontsize=9.5, labelpad=2.8)     # below the frame
             if i == 0:
                 axis.set_title(above, fontsize=10.5, fontweight="normal", loc="center", pad=3)
             if j == 0:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MultipleLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, MultipleLocator, NullLocator, PercentFormatter
 
 from lib.metrics import WORST
 from lib.plots.palette import FAINT, GROUND, INK, NAMES, Plate, blank, look, styled
@@ -19,6 +19,9 @@ LOSSES = ("classifier (8)", "detectors (9)", "detectors, cross-entropy", "detect
           "combined (11)", "Madry (8)",
           "switching (12)", "aligned")                                     # one colour a loss, on every page
 WAYS = {", best iterate": "--", ", steps of 0.1": ":", ", as coded": "-.", ", generative": "--", ", Madry": ":"}
+RING = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4,
+        "linestyle": "none"}                                               # a printed number
+PERFECT = 1e-5          # where a log scale of 1 - AUC ends: every pair ranked rightly
 
 
 @styled
@@ -29,22 +32,25 @@ def reject_curves(panels: dict, published: dict | None = None, y: str = "accepte
     panels: title -> {label: Curve}, a curve of `lib.detectors.one_vs_rest` (fields accepted, accuracy and error); a
     loss has one colour everywhere, and the worst case is black. y: "accepted" or "accuracy", drawn from `bottom` up
     over the error, which runs to `reach` (default: to the largest that is drawn). published: title -> {label:
-    (error, accuracy)}, drawn as rings.
+    (error, accuracy)}, drawn as rings that the legend names, since their place is where the curves are dense.
     """
     labels = list(dict.fromkeys(name for curves in panels.values() for name in curves))
     if not labels:
         return blank("no rows yet for these attacks")
     paint = {name: painted(name, place) for place, name in enumerate(labels)}
-    columns = 3 if len(labels) > 4 and max(map(len, labels)) < 25 else 2
-    lines = -(-len(labels) // columns)
+    marked = list(dict.fromkeys(name for title in panels for name in (published or {}).get(title, {})))
+    columns = 3 if len(labels + marked) > 4 and max(map(len, labels)) < 25 else 2
+    lines = -(-len(labels + marked) // columns)
     figure = Plate(figsize=(6.4, 3.1 + 0.24 * lines), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.05)         # else "100%" of a panel meets "0%" of the next
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (title, curves) in zip(axes, panels.items()):
         for name, curve in curves.items():
             color, style = paint[name]
             axis.plot(curve.error, getattr(curve, y), color=color, linestyle=style, zorder=4 if name == WORST else 3,
                       linewidth=2.6 if name == WORST else 1.8)
-        rings(axis, (published or {}).get(title, {}))
+        for error, value in (published or {}).get(title, {}).values():
+            axis.plot(error, value, **RING, zorder=5)
         axis.set(title=title, xlabel="error", ylim=(bottom, 1.002))
         axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -54,8 +60,9 @@ def reject_curves(panels: dict, published: dict | None = None, y: str = "accepte
     axes[0].yaxis.set_major_locator(MultipleLocator(0.02 if bottom >= 0.9 else 0.05))
     axes[0].set(ylabel={"accepted": "natural images accepted", "accuracy": "accuracy"}[y],
                 xlim=(-0.02 * max(right, 0.02), 1.04 * max(right, 0.02)))
-    figure.legend(handles=[Line2D([], [], color=paint[name][0], linestyle=paint[name][1], linewidth=2.2, label=name)
-                           for name in labels], loc="outside lower center", ncols=columns, fontsize=9.5)
+    handles = [Line2D([], [], color=paint[name][0], linestyle=paint[name][1], linewidth=2.2, label=name)
+               for name in labels] + [Line2D([], [], **RING, label=name) for name in marked]
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9.5)
     return figure
 
 
@@ -66,15 +73,6 @@ def painted(name: str, place: int = 0) -> tuple[str, str]:
     loss = next((i for i, known in enumerate(LOSSES) if name.startswith(known)), None)
     way = next((line for words, line in WAYS.items() if name.endswith(words)), "-")
     return (INK if name == WORST else SHADES[(place if loss is None else loss) % len(SHADES)], way)
-
-
-def rings(axis, points: dict) -> None:
-    """Published operating points as hollow marks with their names."""
-    for name, (error, value) in points.items():
-        axis.plot(error, value, marker="o", markersize=10, markerfacecolor="none", markeredgecolor=INK,
-                  markeredgewidth=1.4, linestyle="none", zorder=5)
-        axis.annotate(name, (error, value), xytext=(0, -13), textcoords="offset points", ha="center",
-                      va="top", fontsize=9)
 
 
 def upright(axis, marks: dict[str, float]) -> None:
@@ -121,8 +119,9 @@ def logit_histograms(cases: dict, xlabel: str = "winning logit", attacked_are: s
     """
     if not cases:
         return blank("no rows yet for these attacks")
-    figure = Plate(figsize=(6.4, 2.9), layout="constrained")
-    for axis, (name, (natural, attacked)) in zip(figure.subplots(1, len(cases), squeeze=False)[0], cases.items()):
+    figure = Plate(figsize=(6.4, 3.0), layout="constrained")
+    axes = figure.subplots(1, len(cases), squeeze=False)[0]
+    for axis, (name, (natural, attacked)) in zip(axes, cases.items()):
         both = np.concatenate([natural, attacked])
         bins = np.linspace(both.min(), both.max() + 1e-6, 31)
         axis.hist(natural, bins, weights=np.full(len(natural), 1 / len(natural)), color=FAINT, alpha=0.55,
@@ -131,15 +130,17 @@ def logit_histograms(cases: dict, xlabel: str = "winning logit", attacked_are: s
                   histtype="step", linewidth=2, color=look(name)["color"], label=attacked_are)
         axis.axvline(np.quantile(natural, 0.05), color=INK, linestyle=(0, (1, 2)), linewidth=1.2)
         axis.set(title=name, xlabel=xlabel)
-        axis.yaxis.set_major_formatter(PercentFormatter(1))
+        axis.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), fontsize=9.5)
+    axes[0].set_ylabel("share of each")
     return figure
 
 
 @styled
 def auc_by_class(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> Figure:
     """AUC of each detector with its 95 % interval, and the printed number as a ring: a panel for each system
-    (`variant`).
+    (`variant`), on a common axis that is logarithmic in 1 - AUC: values lie between 0.5 and 0.9999.
 
     rows, published: columns variant, class, value; rows also low and high.
     """
@@ -148,20 +149,30 @@ def auc_by_class(rows: pd.DataFrame, published: pd.DataFrame | None = None) -> F
         return blank("no rows yet for the AUC of detectors")
     paint = look("GAT")
     figure = Plate(figsize=(6.4, 3.3), layout="constrained")
-    for axis, system in zip(figure.subplots(1, len(systems), squeeze=False, sharey=True)[0], systems):
+    figure.get_layout_engine().set(wspace=0.05)
+    for axis, system in zip(figure.subplots(1, len(systems), squeeze=False, sharex=True, sharey=True)[0], systems):
         found = rows[rows.variant == system]
-        axis.hlines(found["class"].astype(int), found.low, found.high, color=paint["color"], linewidth=2.4, alpha=0.5)
-        axis.plot(found.value, found["class"].astype(int), **paint | {"linestyle": "none", "label": "ours (95 %)"})
+        place = found["class"].astype(int)
+        axis.hlines(place, _missed(found.low), _missed(found.high), color=paint["color"], linewidth=2.4, alpha=0.5)
+        axis.plot(_missed(found.value), place, **paint | {"linestyle": "none", "label": "ours (95 %)"})
         if published is not None and len(there := published[published.variant == system]):
-            axis.plot(there.value, there["class"].astype(int), marker="o", markersize=11, markerfacecolor="none",
-                      markeredgecolor=INK, markeredgewidth=1.3, linestyle="none", label="published")
+            axis.plot(_missed(there.value), there["class"].astype(int), **RING, label="published")
         axis.set(title=NAMES.get(system, system), xlabel="AUC under attack", yticks=range(10), ylim=(9.6, -0.6))
-        axis.set_xlim(right=1.0005)
-        axis.locator_params(axis="x", nbins=4)
         axis.grid(True, axis="both")
-    axis.figure.axes[0].set_ylabel("detector of class")
-    figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    ends = np.concatenate([axis.dataLim.intervalx for axis in figure.axes])
+    axis.set(xscale="log", xlim=(1.6 * ends.max(), ends.min() / 1.6))       # the better, the farther to the right
+    ticks = [tick for tick in (0.5, 0.1, 0.01, 0.001, 1e-4, PERFECT) if ends.min() / 1.6 <= tick <= 1.6 * ends.max()]
+    axis.set_xticks(ticks, [f"{1 - tick:g}" for tick in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
+    figure.axes[0].set_ylabel("detector of class")
+    handles = {label: handle for axis in figure.axes for handle, label in zip(*axis.get_legend_handles_labels())}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=2)
     return figure
+
+
+def _missed(auc: pd.Series) -> pd.Series:
+    """Share of the pairs that are ranked wrongly."""
+    return (1 - auc).clip(lower=PERFECT)
 
 
 @styled

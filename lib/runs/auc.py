@@ -98,6 +98,14 @@ def random_start(x: Tensor, test: Test, images: list[int], seed: int, restart: i
     return torch.from_numpy(test.eps * unit).to(x)
 
 
+def settings_for(system: str, k: int, test: Test, profile: str, seed: int) -> dict:
+    """What the record of a test says of how it was made; where it comes from is not known yet."""
+    return {"experiment": "auc", "dataset": profile_of(profile).dataset, "model": "GAT", "variant": system, "class": k,
+            "attack": test.optimiser, "norm": test.norm, "eps": test.eps, "steps": test.steps,
+            "step_size": test.step_size, "restarts": test.restarts, "seed": seed, "attack_seed": seed,
+            "profile": profile, "protocol": "published", "dtype": "bfloat16"}
+
+
 def compute(system: str, k: int, test: Test, n: int, profile: str, seed: int, results: Path | None,
             device: torch.device):
     """The record of one test: logits of all test images of class k, and of n others before and after the attack."""
@@ -110,10 +118,7 @@ def compute(system: str, k: int, test: Test, n: int, profile: str, seed: int, re
               "index": outside.numpy().astype(np.int32), "others": read(heads, x, device)[:, 0],
               "attacked": read(heads, moved, device)[:, 0],
               "label": dataset.test.y[outside].numpy().astype(np.int8)}
-    return arrays, {"experiment": "auc", "dataset": dataset.name, "model": "GAT", "variant": system, "class": k,
-                    "attack": test.optimiser, "norm": test.norm, "eps": test.eps, "steps": test.steps,
-                    "step_size": test.step_size, "restarts": test.restarts, "seed": seed, "attack_seed": seed,
-                    "profile": profile, "protocol": "published", "dtype": "bfloat16", "data": dataset.source}
+    return arrays, settings_for(system, k, test, profile, seed) | {"data": dataset.source}
 
 
 def summarise(records: list[Record]) -> list[dict]:
@@ -141,7 +146,8 @@ def auc(profile: str = "laptop", seed: int = 0, device: str = "auto", results: P
     todo = [units.Unit(f"GAT_{system}_class{k}_{test.name}_seed{seed}",
                        lambda device, job=(system, k, test, n): signed(
                            compute(*job, profile, seed, results, device), system=job[0], profile=profile, seed=seed,
-                           results=results, classes=job[1:2], names=()), n)
+                           results=results, classes=job[1:2], names=()), n,
+                       expected=settings_for(system, k, test, profile, seed))
             for system, classes in DETECTORS[profile].systems.items() for k in classes
             for test, n in tests(profile, system, k).items()]
     return units.ensure("auc", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only,

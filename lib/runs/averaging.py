@@ -20,7 +20,7 @@ from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs import outcomes, units
 from lib.runs.referee import FIXED
-from lib.runs.victims import Victim, blocks, first_images, unit_starts
+from lib.runs.victims import Victim, blocks, first_images, sampling, unit_starts
 
 NO_NOISE = "fixed"              # instead of a number of draws: one set of draws for each image and all calls
 
@@ -28,6 +28,17 @@ NO_NOISE = "fixed"              # instead of a number of draws: one set of draws
 def ways(profile: Profile) -> tuple[int | str, ...]:
     """Over how many draws gradients are averaged, and NO_NOISE."""
     return (*profile.averaged, NO_NOISE)
+
+
+def settings_for(model: str, way: int | str, profile: str, seed: int) -> dict:
+    """What the record of a unit says of how it was made; where it comes from is not known yet."""
+    sizes, fixed = profile_of(profile), way == NO_NOISE
+    cell = {"attack": "pgd", "norm": "linf", "eps": FIXED[model], "steps": sizes.steps["strong"],
+            "loss": "margin to a class", "restarts": 1, "draws": 1 if fixed else way,
+            "variant": NO_NOISE if fixed else ""}
+    return {"experiment": "averaging", "dataset": sizes.dataset, "model": model, "variant": str(way), "attack": "pgd",
+            "protocol": "strong", "seed": seed, "attack_seed": seed, "profile": profile, "cells": [cell],
+            "dtype": sizes.dtype} | sampling(sizes)
 
 
 def compute(model: str, way: int | str, first: int, last: int, profile: str, seed: int, results: Path | None,
@@ -51,11 +62,7 @@ def compute(model: str, way: int | str, first: int, last: int, profile: str, see
     arrays = outcomes.judged(victim, torch.cat(found, dim=1).cpu(), x, y, images, "judge/averaging")
     if fixed:
         arrays["fixed_right"] = torch.cat(held).numpy()
-    cell = {"attack": "pgd", "norm": "linf", "eps": FIXED[model], "steps": steps, "loss": "margin to a class",
-            "restarts": 1, "draws": 1 if fixed else way, "variant": NO_NOISE if fixed else ""}
-    return arrays, {"experiment": "averaging", "dataset": dataset.name, "model": model, "variant": str(way),
-                    "attack": "pgd", "protocol": "strong", "seed": seed, "attack_seed": seed, "profile": profile,
-                    "cells": [cell], "dtype": sizes.dtype, "data": dataset.source, "weights": victim.weights}
+    return arrays, settings_for(model, way, profile, seed) | {"data": dataset.source, "weights": victim.weights}
 
 
 def averaging(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
@@ -63,7 +70,8 @@ def averaging(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
     """Rows of accuracy by the draws a gradient is averaged over (draws; variant "fixed": without noise)."""
     sizes = profile_of(profile)
     todo = [units.Unit(f"{model}_{way}{'' if way == NO_NOISE else 'draws'}_seed{seed}_{first:05d}-{last:05d}",
-                       lambda device, job=(model, way, first, last): compute(*job, profile, seed, results, device))
+                       lambda device, job=(model, way, first, last): compute(*job, profile, seed, results, device),
+                       expected=settings_for(model, way, profile, seed))
             for model in FIXED for way in ways(sizes) for first, last in blocks(sizes, "averaging", model)]
     return units.ensure("averaging", todo, outcomes.summariser(profile, results), profile=profile, device=device,
                         results=results, fresh=fresh, only=only, seed=seed)

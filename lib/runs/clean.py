@@ -10,7 +10,7 @@ from lib.profiles import profile as profile_of
 from lib.results import significant
 from lib.runs import outcomes, units
 from lib.runs.training import dataset_of
-from lib.runs.victims import Victim, first_images
+from lib.runs.victims import Victim, first_images, sampling
 
 
 def fit_images(profile: str) -> np.ndarray:
@@ -35,23 +35,29 @@ def on_train(victim: Victim, profile: str) -> dict[str, np.ndarray]:
             "train_log_joint": significant(scores)}
 
 
+def settings_for(model: str, seed: int, profile: str) -> dict:
+    """What the record of a model says of how it was made; where it comes from is not known yet."""
+    sizes = profile_of(profile)
+    return {"experiment": "clean", "dataset": sizes.dataset, "model": model, "attack": "clean", "seed": seed,
+            "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",
+            "cells": [{"attack": "clean"}], "fit_images": sizes.fit_images} | sampling(sizes)
+
+
 def compute(model: str, seed: int, profile: str, results: Path | None, device: torch.device):
     """The record of one model: a prediction of every test and training image, repeated draws on the first
     test images."""
     victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, 0, victim.profile.test_images)
     arrays = on_test(victim, images, x, y, victim.profile.judged_images) | on_train(victim, profile)
-    return arrays, {"experiment": "clean", "dataset": dataset.name, "model": model, "attack": "clean", "seed": seed,
-                    "protocol": "published", "attack_seed": seed, "profile": profile, "dtype": "float32",
-                    "cells": [{"attack": "clean"}], "data": dataset.source,
-                    "weights": victim.weights}
+    return arrays, settings_for(model, seed, profile) | {"data": dataset.source, "weights": victim.weights}
 
 
 def clean(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
           fresh: bool = False, only: str | None = None):
     """Rows of clean accuracy (one draw on many images, ten on fewer) and of the detectors' false-positive rates."""
     todo = [units.Unit(unit(model, seed), lambda device, model=model: compute(model, seed, profile, results, device),
-                       profile_of(profile).test_images) for model in MODELS]
+                       profile_of(profile).test_images, expected=settings_for(model, seed, profile))
+            for model in MODELS]
     return units.ensure("clean", todo, outcomes.summariser(profile, results), profile=profile, device=device,
                         results=results, fresh=fresh, only=only, seed=seed)
 

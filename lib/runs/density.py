@@ -192,6 +192,15 @@ def pictured(dimension: int, side: int) -> Float[np.ndarray, "point axis"]:
     return grid_points(dimension, side, MIDDLE if dimension > 1 else (0, 1))
 
 
+def settings_for(name: str, setting: str, kind: str, profile: str, seed: int) -> dict:
+    """What the record of a training says of how it was made."""
+    sizes = sizes_of(profile, name, setting)
+    sides = {key: value for key, value in asdict(sizes).items() if key not in ("inner", "side", "picture", "seeds")}
+    return {"experiment": "density", "dataset": name, "variant": setting, "kind": kind, "seed": seed,
+            "profile": profile, "protocol": "published", "dtype": "float32",
+            "data": "drawn from the density"} | asdict(sizes.inner) | sides
+
+
 def _unit(name: str, setting: str, kind: str, profile: str, seed: int, folder: Path) -> units.Unit:
     def compute(device: torch.device):
         sizes, points = sizes_of(profile, name, setting), points_of(profile, name, seed, setting)
@@ -199,14 +208,10 @@ def _unit(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
         arrays = train(name, setting, kind, profile, seed, folder, device, yardstick)
         exact = np.log(np.maximum(yardstick.truth, 1e-300))
         arrays |= {f"truth_{key}": value for key, value in yardstick.density(exact).items()}
-        return arrays, {"experiment": "density", "dataset": name, "variant": setting, "kind": kind, "seed": seed,
-                        "profile": profile, "protocol": "published", "dtype": "float32", "norm": sizes.inner.norm,
-                        "eps": sizes.inner.eps, "steps": sizes.inner.steps, "step_size": sizes.inner.step_size,
-                        "ordinary": sizes.ordinary, "iterations": sizes.iterations, "rate": sizes.rate,
-                        "width": sizes.width, "layers": sizes.layers, "positives": sizes.positives,
-                        "negatives": sizes.negatives, "n": len(exact), "data": "drawn from the density"}
+        return arrays, settings_for(name, setting, kind, profile, seed) | {"n": len(exact)}
     name_of_unit = unit_name(name, setting, kind, seed)
-    return units.Unit(name_of_unit, compute, done=partial(clear, folder / f"{name_of_unit}.state"))
+    return units.Unit(name_of_unit, compute, done=partial(clear, folder / f"{name_of_unit}.state"),
+                      expected=settings_for(name, setting, kind, profile, seed))
 
 
 def summarise(records: list[Record]) -> list[dict]:

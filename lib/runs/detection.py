@@ -107,6 +107,17 @@ def attack_batch(nets: Nets, name: str, x: Tensor, y: Tensor, target: Tensor, ep
     return chosen
 
 
+def settings_for(system: str, name: str, eps: float, best: bool, profile: str, seed: int) -> dict:
+    """What the record of a unit says of how it was made; where it comes from is not known yet."""
+    steps, attack = DETECTORS[profile].attack_steps, ATTACKS.get(name)
+    return {"experiment": "detection", "dataset": profile_of(profile).dataset, "model": "GAT", "variant": system,
+            "seed": seed, "attack": "adam-pgd" if attack else name, "loss": name if attack else "",
+            "system": attack.system if attack else "", "norm": "linf", "eps": eps, "steps": steps,
+            "step_size": (attack.step_size if attack else STEP_SIZE) * 100 / steps, "best": best, "attack_seed": seed,
+            "profile": profile, "protocol": "strong" if best or "aligned" in name else "published",
+            "dtype": "bfloat16"}
+
+
 def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: int, profile: str, seed: int,
             device: torch.device):
     """The record of one unit: what every network says of the first n test images, attacked. name "clean": not attacked;
@@ -122,7 +133,6 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
     random = name in ATTACKS and ATTACKS[name].towards == "random"
     target = other_classes("detection", y, index, seed, len(dataset.classes)) if random else y
     steps, fast = DETECTORS[profile].attack_steps, {key: InBfloat16(net) for key, net in exact.items()}
-    step = (ATTACKS[name].step_size if name in ATTACKS else STEP_SIZE) * 100 / steps
     moved = x if name not in ATTACKS else torch.cat([
         attack_batch(fast, name, *(each.to(device) for each in batch), eps, steps, best, len(dataset.classes)).cpu()
         for batch in zip(*(part.split(BATCH[device.type]) for part in (x, y, target)))])
@@ -133,12 +143,7 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
         arrays["target"] = target.numpy().astype(np.int8)
     if name in ATTACKS:
         arrays["thumbs"] = (moved[:SAMPLES if random else THUMBS] * 255).round().byte().numpy()
-    return arrays, {"experiment": "detection", "dataset": dataset.name, "model": "GAT", "variant": system, "seed": seed,
-                    "attack": "adam-pgd" if name in ATTACKS else name, "loss": name if name in ATTACKS else "",
-                    "system": ATTACKS[name].system if name in ATTACKS else "", "norm": "linf", "eps": eps,
-                    "steps": steps, "step_size": step, "best": best, "attack_seed": seed,
-                    "profile": profile, "protocol": "strong" if best or "aligned" in name else "published",
-                    "dtype": "bfloat16", "data": dataset.source}
+    return arrays, settings_for(system, name, eps, best, profile, seed) | {"data": dataset.source}
 
 
 def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
@@ -170,7 +175,8 @@ def detection(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
     load = systems.networks(profile, seed, results)       # as many units ask for the same twelve networks
     todo = [units.Unit(unit_name(system, name, eps, best, seed),
                        lambda device, job=(system, name, eps, best, n): systems.signed(
-                           compute(load, *job, profile, seed, device), job[0], profile, seed, results), n)
+                           compute(load, *job, profile, seed, device), job[0], profile, seed, results), n,
+                       expected=settings_for(system, name, eps, best, profile, seed))
             for system, classes in DETECTORS[profile].systems.items()
             if SYSTEMS[system].norm == "linf" and len(classes) == 10 for name, eps, best, n in plan(profile, system)]
     return units.ensure("detection", todo, reject.summarise, profile=profile, device=device, results=results,

@@ -60,6 +60,15 @@ def threshold(heads: Heads, profile: str, device: torch.device) -> float:
     return Reject.fit(scores, 1 - NATURAL).threshold
 
 
+def settings_for(system: str, protocol: Protocol, profile: str, seed: int) -> dict:
+    """What the record of a unit says of how it was made; where it comes from is not known yet."""
+    return {"experiment": "distortion", "dataset": profile_of(profile).dataset, "model": "GAT-generative",
+            "variant": system, "attack": "adam-bisection", "norm": "l2", "rounds": protocol.rounds,
+            "steps": protocol.steps, "step_size": protocol.step_size, "loss": protocol.aim, "seed": seed,
+            "attack_seed": seed, "profile": profile, "protocol": "strong" if protocol.best else "published",
+            "dtype": "bfloat16"}
+
+
 def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: str, seed: int, device: torch.device):
     """The record of one unit: for each of the first n test images, the distance and what the system says there.
 
@@ -74,7 +83,7 @@ def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: 
     def nearest(x: Tensor, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         def success(z):
             top, predicted = heads(z).max(1)
-            return (predicted != y) & (top > accept)
+            return (predicted != y) & (top >= accept)       # as `Reject.accepts`
         score = best_wrong_detector(fast, y) if protocol.aim == "untargeted" else lambda z: fast.picked(z, target)
         found = smallest_change(score, success, x, rounds=protocol.rounds, steps=protocol.steps,
                                 step_size=protocol.step_size, best_iterate=protocol.best)
@@ -85,10 +94,7 @@ def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: 
     arrays = {"index": np.array(index, np.int32), "label": y.numpy().astype(np.int8), "success": ok.numpy(),
               "l2": (found - x).flatten(1).norm(dim=1).numpy(), "heads": read(heads, found, device),
               "target": target.numpy().astype(np.int8), "thumbs": (found[:4] * 255).round().byte().numpy()}
-    return arrays, {"experiment": "distortion", "dataset": dataset.name, "model": "GAT-generative", "variant": system,
-                    "attack": "adam-bisection", "norm": "l2", "steps": protocol.steps, "step_size": protocol.step_size,
-                    "loss": protocol.aim, "threshold": accept, "seed": seed, "attack_seed": seed, "profile": profile,
-                    "protocol": "strong" if protocol.best else "published", "dtype": "bfloat16", "data": dataset.source}
+    return arrays, settings_for(system, protocol, profile, seed) | {"threshold": accept, "data": dataset.source}
 
 
 def summarise(records: list[Record]) -> list[dict]:
@@ -139,7 +145,8 @@ def distortion(profile: str = "laptop", seed: int = 0, device: str = "auto", res
 
     todo = [units.Unit(f"GAT_{system}_{p.aim}_{p.steps}x{p.step_size:g}{'_best' if p.best else ''}_seed{seed}",
                        lambda device, job=(system, p, n): systems.signed(
-                           compute(fitted, *job, profile, seed, device), job[0], profile, seed, results, names=()), n)
+                           compute(fitted, *job, profile, seed, device), job[0], profile, seed, results, names=()), n,
+                       expected=settings_for(system, p, profile, seed))
             for system, classes in DETECTORS[profile].systems.items()
             if SYSTEMS[system].norm == "linf" and len(classes) == 10 for p, n in protocols(profile).items()]
     return units.ensure("distortion", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,

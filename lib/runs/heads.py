@@ -152,8 +152,9 @@ def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, resul
 def recipe_of(system: str, profile: str) -> dict:
     """What the weights of a detector say of how they were made, besides their update."""
     settings, inner = DETECTORS[profile], DETECTORS[profile].inner(system)
-    return {"of_updates": settings.training.updates, "negatives": settings.negatives, "inner_eps": inner.eps,
-            "inner_steps": inner.steps, "inner_step_size": inner.step_size}
+    training = asdict(settings.training)
+    return {"of_updates": training.pop("updates"), "negatives": settings.negatives, "inner_eps": inner.eps,
+            "inner_steps": inner.steps, "inner_step_size": inner.step_size} | training
 
 
 def state_of(system: str, classes: tuple[int, ...], profile: str, seed: int, results: Path | None) -> Path:
@@ -200,21 +201,23 @@ def unit_name(system: str, classes: tuple[int, ...], seed: int) -> str:
     return f"GAT_{system}_classes{'-'.join(map(str, classes))}_seed{seed}"
 
 
+def settings_for(system: str, profile: str, seed: int) -> dict:
+    """What the record of a training says of how it was made; where it comes from is not known yet."""
+    sizes, inner = DETECTORS[profile], DETECTORS[profile].inner(system)
+    return {"experiment": "heads", "dataset": profile_of(profile).dataset, "model": "GAT", "variant": system,
+            "seed": seed, "profile": profile, "protocol": "published", "negatives": sizes.negatives,
+            "candidates": sizes.candidates} | asdict(inner) | asdict(sizes.training)
+
+
 def _unit(system: str, classes: tuple[int, ...], profile: str, seed: int, results: Path | None) -> units.Unit:
     def compute(device: torch.device):
-        training, inner = DETECTORS[profile].training, DETECTORS[profile].inner(system)
         found, history = _train(system, classes, profile, seed, results, device)
-        every = max(1, training.updates // 100)
+        every = max(1, DETECTORS[profile].training.updates // 100)
         curve = history[:len(history) // every * every].reshape(-1, every).mean(1)
         arrays = found | {"update": np.arange(1, len(curve) + 1) * every, "objective": curve.astype(np.float32),
                           "class": np.array(classes, np.int8)}
-        dataset = dataset_of(profile)
-        return arrays, {"experiment": "heads", "dataset": dataset.name, "model": "GAT", "variant": system, "seed": seed,
-                        "profile": profile, "protocol": "published", "dtype": training.dtype, "data": dataset.source,
-                        "norm": inner.norm, "eps": inner.eps, "steps": inner.steps, "step_size": inner.step_size,
-                        "updates": training.updates, "batch": training.batch, "rate": training.rate,
-                        "schedule": training.schedule}
-    return units.Unit(unit_name(system, classes, seed), compute,
+        return arrays, settings_for(system, profile, seed) | {"data": dataset_of(profile).source}
+    return units.Unit(unit_name(system, classes, seed), compute, expected=settings_for(system, profile, seed),
                       done=partial(clear, state_of(system, classes, profile, seed, results)))
 
 

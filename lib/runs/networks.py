@@ -51,6 +51,8 @@ def network(kind: str, profile: str, seed: int, device: torch.device, results: P
     dataset = data.load(profile_of(profile).dataset)
     recipe = replace(TRAINING, updates=20) if profile == "smoke" else TRAINING
     settings = {"model": "CNN", "variant": kind, "seed": seed, "profile": profile, "updates": recipe.updates}
+    attack = {"inner_steps": INNER.steps, "inner_step_size": INNER.step_size, "ramp": RAMP} if kind == "robust" else {}
+    stated = asdict(recipe) | {"dataset": dataset.name, "eps": INNER.eps if kind == "robust" else 0.0} | attack
 
     def train() -> None:
         with initial_weights(seed):
@@ -58,12 +60,11 @@ def network(kind: str, profile: str, seed: int, device: torch.device, results: P
         taught = net if kind == "plain" else OnAttacked(net, INNER, RAMP * recipe.updates)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {kind} CNN",
             attack={} if kind == "plain" else asdict(INNER) | {"ramp": RAMP})
-        save_weights(path, net, settings | {"dataset": dataset.name, "batch": recipe.batch,
-                                            "eps": INNER.eps if kind == "robust" else 0.0})
+        save_weights(path, net, settings | stated)
         path.with_suffix(".state").unlink(missing_ok=True)
 
     once(path, train)
     with torch.device("meta"):
         net = CNN(dataset.shape, len(dataset.classes))
-    load_weights(path, net, settings)
+    load_weights(path, net, settings, stated)
     return net.to(device).eval().requires_grad_(False)

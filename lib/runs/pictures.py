@@ -9,6 +9,7 @@ from torch import Tensor
 from lib.models import DeepBayes
 from lib.models.bayes import UniformClass
 from lib.results import RESULTS, read_record
+from lib.runs.outcomes import succeeded
 
 
 @torch.no_grad()
@@ -83,8 +84,8 @@ def ambiguous(models, x: Tensor, y: Tensor, profile: str, seed: int, variant: st
               results: Path | None = None) -> dict:
     """Arguments of `plots.grid`: clean images, then what CW made of them, a row for each model that has pictures.
 
-    x, y: the first test images and labels. The caption is the vote of the fresh draws; frames mark images that it
-    misreads.
+    x, y: the first test images and labels. The caption is the class that most fresh draws see, with their number;
+    frames mark what counts as fooled.
     """
     found = {name: thumbnails("carlini", name, "cw", profile, seed, results) for name in models}
     found = {name: pictures for name, pictures in found.items() if pictures}
@@ -92,9 +93,9 @@ def ambiguous(models, x: Tensor, y: Tensor, profile: str, seed: int, variant: st
     rows = {"clean": (list(x[:count, 0].numpy()), [""] * count, [False] * count)} if found else {}
     for name, (cells, pictures, _, seen) in found.items():
         at = [cell["variant"] for cell in cells].index(variant)
-        votes = [int(np.bincount(draws).argmax()) for draws in seen[at, :count]]
-        rows[name] = (list(pictures[at, :count]), [str(vote) for vote in votes],
-                      [vote != int(c) for vote, c in zip(votes, y)])
+        fooled, votes = succeeded("cw", seen[at, :count], y[:count].numpy())
+        rows[name] = (list(pictures[at, :count]),
+                      [f"{vote} ({(draws == vote).sum()})" for vote, draws in zip(votes, seen[at])], fooled.tolist())
     images, captions, flagged = ([row[i] for row in rows.values()] for i in range(3))
     return {"images": images, "rows": list(rows), "columns": [str(int(c)) for c in y[:count]], "captions": captions,
             "flagged": flagged}

@@ -11,7 +11,7 @@ from lib import metrics, tables
 from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs import outcomes, units
-from lib.runs.victims import Victim, first_images
+from lib.runs.victims import Victim, first_images, sampling
 from lib.runs.whitebox import cells, published_attack
 
 MODELS = ("GFZ", "GBZ", "DFX")
@@ -19,30 +19,35 @@ IMAGES = 20                                 # the first of those that `whitebox`
 RADII = 2                                   # the smallest of the grid: where many and where fewer survive
 
 
+def settings_for(model: str, eps: float, seed: int, profile: str) -> dict:
+    """What the record of a unit says of how it was made; where it comes from is not known yet."""
+    sizes = profile_of(profile)
+    return {"experiment": "precision", "dataset": sizes.dataset, "model": model,
+            "variant": f"float32 gradients, eps {eps:g}", "attack": "pgd", "protocol": "published", "seed": seed,
+            "attack_seed": seed, "profile": profile, "cells": cells(sizes, "pgd", (eps,)),
+            "dtype": "float32"} | sampling(sizes)
+
+
 def compute(model: str, eps: float, seed: int, profile: str, results: Path | None, device: torch.device, first: int = 0,
             last: int = IMAGES):
     """The record of one model and radius: PGD with the start, noise and judge of `whitebox`."""
     victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, first, min(last, victim.profile.images_for("pgd", model)))
-    grid, found = cells(victim.profile, "pgd"), []
-    position = [cell["eps"] for cell in grid].index(eps)
+    position, found = victim.profile.eps.index(eps), []
     for start in range(0, len(images), victim.batch):
         part = slice(start, start + victim.batch)
         found.append(published_attack(victim, "pgd", eps, x[part].to(device), y[part].to(device), images[part],
                                       "float32").cpu())
     arrays = outcomes.judged(victim, torch.cat(found)[None], x, y, images, "judge/pgd", first_cell=position)
-    return arrays, {"experiment": "precision", "dataset": dataset.name, "model": model,
-                    "variant": f"float32 gradients, eps {eps:g}",
-                    "attack": "pgd", "protocol": "published", "seed": seed, "attack_seed": seed, "profile": profile,
-                    "cells": [grid[position]], "dtype": "float32", "data": dataset.source,
-                    "weights": victim.weights}
+    return arrays, settings_for(model, eps, seed, profile) | {"data": dataset.source, "weights": victim.weights}
 
 
 def precision(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
               fresh: bool = False, only: str | None = None):
     """Rows of PGD with float32 gradients, to lay beside those of `whitebox`."""
     todo = [units.Unit(f"{model}_pgd_eps{eps:g}_seed{seed}",
-                       lambda device, job=(model, eps): compute(*job, seed, profile, results, device))
+                       lambda device, job=(model, eps): compute(*job, seed, profile, results, device),
+                       expected=settings_for(model, eps, seed, profile))
             for model in MODELS for eps in profile_of(profile).eps[:RADII]]
     return units.ensure("precision", todo, outcomes.summariser(profile, results), profile=profile, device=device,
                         results=results, fresh=fresh, only=only, seed=seed)

@@ -21,12 +21,15 @@ from lib.results import Record
 from lib.runs import peers, units
 from lib.runs.networks import network
 from lib.runs.outcomes import pooled
+from lib.runs.training import checkpoint
 from lib.runs.victims import Victim, blocks, first_images, unit_starts
+from lib.train import fingerprint
 
 EPS = {"fgsm": 0.25, "pgd": 0.18, "mim": 0.18, "strong": 0.17}      # where some half of the images survive
 STEPS, STEP_SIZE = {"fgsm": 1, "pgd": 40, "mim": 100}, 0.01
 CONSTANT, CW_STEPS, LEARNING_RATE, CW_IMAGES = 1.3, 1000, 0.01, 100
 FIXED = {"GFZ": 0.15, "GBZ": 0.1}   # of deep Bayes models with fixed noise, and the eps that leaves some right
+BY = {"cw": ("ours", "foolbox"), "mim": ("ours", "torchattacks")}  # whose attacks are compared; else all three
 AS_MANY = "ours, as many gradients"
 CERTAIN = {"draws": 1, "verdict_draws": 1}          # for a classifier without noise
 
@@ -87,51 +90,67 @@ def on_robust(attack: str, profile: str) -> int:
     return min(n, CW_IMAGES) if attack == "cw" else n
 
 
+def cells(model: str, attack: str, profile: str) -> list[dict]:
+    """The key columns of each cell of a record. model: "CNN-plain", "CNN-robust" or a key of FIXED.
+
+    Below the profile `paper` AutoAttack on models with fixed noise is its two gradient attacks, aimed at the three
+    likeliest classes: one image would cost 1,900 gradients and 5,000 predictions otherwise. Ours is run a second time
+    there, with as many restarts as these attacks make together, so that it takes as many gradients too.
+    """
+    sizes = profile_of(profile)
+    steps, restarts = sizes.steps["strong"], sizes.restarts
+    if attack == "clean":
+        return [{"attack": "clean"}]
+    if model in FIXED:
+        (parts, targets), eps = against_fixed(profile), FIXED[model]
+        return [{"attack": "clean"}, _ours(eps, steps, restarts), _autoattack(eps, steps, parts, targets),
+                _ours(eps, steps, 1 + targets) | {"variant": AS_MANY}]
+    if attack == "strong":
+        return [_ours(EPS["strong"], steps, restarts), _autoattack(EPS["strong"], steps, peers.STANDARD, 9)]
+    return [_published(attack) | {"variant": name} for name in BY.get(attack, ("ours", "torchattacks", "foolbox"))]
+
+
+def against_fixed(profile: str) -> tuple[tuple[str, ...], int]:
+    """The parts of AutoAttack on models with fixed noise, and at how many classes they are aimed."""
+    return (peers.STANDARD, 9) if profile == "paper" else (peers.APGD, 3)
+
+
 def on_network(attack: str, profile: str, seed: int, results: Path | None, device: torch.device) -> tuple[dict, dict]:
     """The record of one attack on the robust network, by each library."""
     sizes = profile_of(profile)
     images, x, y, dataset = first_images(sizes, 0, on_robust(attack, profile))
     net, x, y = network("robust", profile, seed, device, results), x.to(device), y.to(device)
     if attack == "strong":
-        steps = sizes.steps["strong"]
-        found = compare_strong(net, x, y, steps=steps, restarts=sizes.restarts, seed=seed,
+        found = compare_strong(net, x, y, steps=sizes.steps["strong"], restarts=sizes.restarts, seed=seed,
                                queries=5000 if profile != "smoke" else 10)
-        cells = [_ours(EPS["strong"], steps, sizes.restarts), _autoattack(EPS["strong"], steps, peers.STANDARD, 9)]
     else:
         found = compare(net, x, y, attack)
-        cells = [_published(attack) | {"variant": name} for name in found]
-    settings = _settings("CNN-robust", attack, profile, seed, dataset, cells)
-    return _arrays(net, found.values(), x, y, images), settings
+    settings = settings_for("CNN-robust", attack, profile, seed) | {
+        "data": dataset.source, "weights": fingerprint(checkpoint("CNN", profile, seed, "robust", results))}
+    return _arrays(net, [found[cell["variant"]] for cell in settings["cells"]], x, y, images), settings
 
 
 def on_clean(kind: str, profile: str, seed: int, results: Path | None, device: torch.device) -> tuple[dict, dict]:
     """The record of the clean test images of one network."""
     images, x, y, dataset = first_images(profile_of(profile), 0, profile_of(profile).test_images)
     net, x, y = network(kind, profile, seed, device, results), x.to(device), y.to(device)
-    settings = _settings(f"CNN-{kind}", "clean", profile, seed, dataset, [{"attack": "clean"}])
+    settings = settings_for(f"CNN-{kind}", "clean", profile, seed) | {
+        "data": dataset.source, "weights": fingerprint(checkpoint("CNN", profile, seed, kind, results))}
     return _arrays(net, [x], x, y, images), settings
 
 
 def on_fixed(model: str, first: int, last: int, profile: str, seed: int, results: Path | None,
              device: torch.device) -> tuple[dict, dict]:
-    """The record of our strong protocol and AutoAttack on one deep Bayes model with fixed noise.
-
-    Below the profile `paper` AutoAttack is its two gradient attacks, aimed at the three likeliest classes: one image
-    would cost 1,900 gradients and 5,000 predictions otherwise. Ours is run a second time with as many restarts as these
-    attacks make together, so that it takes as many gradients too.
-    """
+    """The record of our strong protocol and AutoAttack on one deep Bayes model with fixed noise."""
     victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, first, last)
     x, y, steps, restarts = x.to(device), y.to(device), victim.profile.steps["strong"], victim.profile.restarts
-    parts, targets = (peers.STANDARD, 9) if profile == "paper" else (peers.APGD, 3)
-    net, eps, as_many = FixedNoise(victim, victim.profile.dtype), FIXED[model], 1 + targets
+    parts, targets = against_fixed(profile)
+    net, eps = FixedNoise(victim, victim.profile.dtype), FIXED[model]
     found = {"clean": x} | compare_strong(net, x, y, eps, images=images, steps=steps, restarts=restarts, parts=parts,
                                           targets=targets, seed=seed)
-    found[AS_MANY] = our_strong(net, x, y, eps, images, steps, as_many)
-    cells = [{"attack": "clean"}, _ours(eps, steps, restarts), _autoattack(eps, steps, parts, targets),
-             _ours(eps, steps, as_many) | {"variant": AS_MANY}]
-    settings = _settings(model, "strong", profile, seed, dataset, cells) | {"dtype": victim.profile.dtype,
-                                                                            "weights": victim.weights}
+    found[AS_MANY] = our_strong(net, x, y, eps, images, steps, 1 + targets)
+    settings = settings_for(model, "strong", profile, seed) | {"data": dataset.source, "weights": victim.weights}
     return _arrays(FixedNoise(victim, "float32"), found.values(), x, y, images), settings
 
 
@@ -163,10 +182,13 @@ def _arrays(net: nn.Module, found: Iterable[Tensor], x: Tensor, y: Tensor, image
             "l2": delta.norm(dim=2).numpy(), "linf": delta.abs().amax(2).numpy()}
 
 
-def _settings(model: str, attack: str, profile: str, seed: int, dataset, cells: list[dict]) -> dict:
-    return {"experiment": "referee", "dataset": dataset.name, "model": model, "attack": attack, "seed": seed,
-            "attack_seed": seed, "profile": profile, "cells": cells, "data": dataset.source,
-            "protocol": "strong" if attack == "strong" else "published"}
+def settings_for(model: str, attack: str, profile: str, seed: int) -> dict:
+    """What a record says of how it was made; where it comes from is not known yet."""
+    sizes = profile_of(profile)
+    return {"experiment": "referee", "dataset": sizes.dataset, "model": model, "attack": attack, "seed": seed,
+            "attack_seed": seed, "profile": profile, "cells": cells(model, attack, profile),
+            "protocol": "strong" if attack == "strong" else "published",
+            "dtype": sizes.dtype if model in FIXED else "float32"}
 
 
 def summarise(records: list[Record]) -> list[dict]:
@@ -196,12 +218,15 @@ def referee(profile: str = "laptop", seed: int = 0, device: str = "auto", result
     """Rows of the comparison: accuracy under each attack by ours, torchattacks and foolbox, and under AutoAttack."""
     common = (profile, seed, results)
     todo = [units.Unit(f"CNN-{kind}_clean_seed{seed}", lambda device, kind=kind: on_clean(kind, *common, device),
-                       profile_of(profile).test_images) for kind in ("plain", "robust")]
+                       profile_of(profile).test_images, expected=settings_for(f"CNN-{kind}", "clean", profile, seed))
+            for kind in ("plain", "robust")]
     todo += [units.Unit(f"CNN-robust_{attack}_seed{seed}",
-                        lambda device, attack=attack: on_network(attack, *common, device), on_robust(attack, profile))
+                        lambda device, attack=attack: on_network(attack, *common, device), on_robust(attack, profile),
+                        expected=settings_for("CNN-robust", attack, profile, seed))
              for attack in (*STEPS, "cw", "strong")]
     todo += [units.Unit(f"{model}_strong_seed{seed}_{first:05d}-{last:05d}",
-                        lambda device, job=(model, first, last): on_fixed(*job, *common, device))
+                        lambda device, job=(model, first, last): on_fixed(*job, *common, device),
+                        expected=settings_for(model, "strong", profile, seed))
              for model in FIXED for first, last in blocks(profile_of(profile), "referee", model)]
     return units.ensure("referee", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
                         only=only, seed=seed)

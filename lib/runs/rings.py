@@ -199,13 +199,17 @@ def clean_rows(rings: Rings, fitted: dict, split: str, points: Tensor, labels: T
              "high": float(bounds[metric][1]), "n": len(points)} for metric, share in shares.items()]
 
 
+def settings_for(seed: int, profile: str) -> dict:
+    """What the record of a data seed says of how it was made."""
+    return {"experiment": "rings", "dataset": "two-rings", "model": "exact", "attack": "clean", "seed": seed,
+            "profile": profile, "protocol": "published", "dtype": "float64", "data": "drawn from the density"}
+
+
 def draw(seed: int, profile: str) -> tuple[dict, dict]:
     """The record of one data seed: a training set, and a test set of the same size."""
     (points, label), (test_points, test_label) = Rings().sample(POINTS, seed), Rings().sample(POINTS, seed + 1000)
     arrays = {"points": points, "label": label, "test_points": test_points, "test_label": test_label}
-    settings = {"experiment": "rings", "dataset": "two-rings", "model": "exact", "attack": "clean", "seed": seed,
-                "profile": profile, "protocol": "published", "dtype": "float64", "data": "drawn from the density"}
-    return {name: array.numpy() for name, array in arrays.items()}, settings
+    return {name: array.numpy() for name, array in arrays.items()}, settings_for(seed, profile)
 
 
 def summarise(records: list[Record]) -> list[dict]:
@@ -225,7 +229,8 @@ def summarise(records: list[Record]) -> list[dict]:
 def rings(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
           fresh: bool = False, only: str | None = None) -> pd.DataFrame:
     """Rows of the toy for data seeds seed .. seed + 4; a unit is one data seed. Seconds at any profile."""
-    todo = [units.Unit(f"seed{s}", lambda device, s=s: draw(s, profile)) for s in range(seed, seed + DATA_SEEDS)]
+    todo = [units.Unit(f"seed{s}", lambda device, s=s: draw(s, profile), expected=settings_for(s, profile))
+            for s in range(seed, seed + DATA_SEEDS)]
     return units.ensure("rings", todo, summarise, profile=profile_of(profile).name, device=device, results=results,
                         fresh=fresh, only=only)
 

@@ -10,7 +10,7 @@ others, in files that no page needs.
 Command: python -m lib.runs.schedule --profile laptop
 """
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,8 @@ from lib.profiles import profile as profile_of
 from lib.results import RESULTS, Record
 from lib.runs import clean, outcomes, units, whitebox
 from lib.runs.training import checkpoint, dataset_of, trained
-from lib.runs.victims import Victim, blocks, first_images
-from lib.train import fit, initial_weights, load_weights, save_weights
+from lib.runs.victims import Victim, blocks, first_images, sampling
+from lib.train import fingerprint, fit, initial_weights, load_weights, save_weights
 
 MODELS = ("GFZ", "GBZ", "DBX")
 ATTACKED = ("GFZ", "GBZ")
@@ -36,6 +36,11 @@ def recipe(profile: str) -> Training:
     """The published training, as far as the profile follows it."""
     settings = profile_of(profile)
     return replace(PUBLISHED_TRAINING, updates=settings.stops[-1], batch=settings.training_for("GFZ").batch)
+
+
+def recipe_at(stop: int | None, profile: str) -> dict:
+    """What weights say of how they were made after `stop` published updates, or (None) by the shortened training."""
+    return asdict(profile_of(profile).shortened) if stop is None else asdict(recipe(profile)) | {"updates": stop}
 
 
 def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | None, device: torch.device) -> Path:
@@ -68,15 +73,15 @@ def weights_at(name: str, stop: int, profile: str, seed: int, results: Path | No
                     continue
                 raise ValueError(
                     f"{state} is past update {each}, whose weights {kept.name} are gone; delete it to train again")
-            save_weights(kept, model, {"model": name, "seed": seed, "profile": profile, "updates": each,
-                                       "bound": float(np.mean(history[max(0, each - 1000):each])),
-                                       "trained_on": units.device_name(device)})
+            save_weights(kept, model, recipe_at(each, profile) | {
+                "model": name, "seed": seed, "profile": profile, "trained_on": units.device_name(device),
+                "bound": float(np.mean(history[max(0, each - 1000):each]))})
         if stop == training.updates:
             state.unlink(missing_ok=True)
     return path
 
 
-def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
+def victim_at(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
     """A model after `stop` published updates, or (None) at the end of the shortened training, and its bound there."""
     settings, dataset = profile_of(profile), dataset_of(profile)
     if stop is None:
@@ -86,30 +91,40 @@ def model_at(name: str, stop: int | None, profile: str, seed: int, results: Path
     else:
         path = weights_at(name, stop, profile, seed, results, device)
     model = build(name, dataset.shape, len(dataset.classes))
-    expected = {"model": name, "seed": seed, "updates": settings.shortened.updates if stop is None else stop}
-    bound = load_weights(path, model, expected).get("bound", float("nan"))
-    return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False), bound
+    stated = recipe_at(stop, profile)
+    bound = load_weights(path, model, {"model": name, "seed": seed, "updates": stated["updates"]}, stated).get(
+        "bound", float("nan"))
+    model = model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    return Victim(model, settings, seed, device, fingerprint(path)), bound
+
+
+def settings_for(name: str, attack: str, stop: int | None, profile: str, seed: int) -> dict:
+    """What a record says of how it was made; where it comes from is not known yet. stop: as in `victim_at`."""
+    sizes = profile_of(profile)
+    kind, steps = (SHORTENED, sizes.shortened.updates) if stop is None else (PUBLISHED, stop)
+    cells = ([{"attack": "clean", "variant": kind, "steps": steps}] if attack == "clean" else
+             [cell | {"variant": f"{kind} {steps}"} for cell in whitebox.cells(sizes, attack)])
+    return {"experiment": "schedule", "dataset": sizes.dataset, "model": name, "variant": f"{kind} {steps}",
+            "attack": attack, "seed": seed, "attack_seed": seed, "profile": profile,
+            "protocol": "strong" if attack == "strong" else "published", "cells": cells,
+            "dtype": "float32" if attack == "clean" else sizes.dtype} | sampling(sizes)
 
 
 def compute(name: str, stop: int | None, profile: str, seed: int, results: Path | None, device: torch.device):
-    """The record of `model_at` on the first test images; at the end of the published training also one draw of more,
+    """The record of `victim_at` on the first test images; at the end of the published training also one draw of more,
     and at the end of a shortened one that is attacked the scores of training images, on which its detectors
     are fitted."""
     settings = profile_of(profile)
-    variant, steps = (SHORTENED, settings.shortened.updates) if stop is None else (PUBLISHED, stop)
-    model, bound = model_at(name, stop, profile, seed, results, device)
+    victim, bound = victim_at(name, stop, profile, seed, results, device)
     images, x, y, dataset = first_images(settings, 0, settings.judged_images)
-    victim = Victim(model, settings, seed, device)
     arrays = outcomes.judged(victim, x[None], x, y, images, "schedule")
     if stop is None and name in ATTACKED and settings.training_for(name) != settings.shortened:
         arrays |= clean.on_train(victim, profile)
     if stop == settings.stops[-1]:
         images, x, y, _ = first_images(settings, 0, min(ONCE, settings.test_images))
         arrays["once_right"] = victim.predict(x, images, "schedule/once")[0].argmax(1) == y.numpy()
-    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": f"{variant} {steps}",
-                    "attack": "clean", "seed": seed, "attack_seed": seed, "profile": profile, "protocol": "published",
-                    "cells": [{"attack": "clean", "variant": variant, "steps": steps}], "bound": bound,
-                    "dtype": "float32", "data": dataset.source}
+    return arrays, settings_for(name, "clean", stop, profile, seed) | {"bound": bound, "data": dataset.source,
+                                                                       "weights": victim.weights}
 
 
 def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: int, results: Path | None,
@@ -117,19 +132,15 @@ def attacked(name: str, attack: str, first: int, last: int, profile: str, seed: 
     """The record of "pgd" or "strong" on test images first <= i < last after the shortened training: the same attack,
     from the same starts with the same noise, as lib.runs.whitebox makes on the profile's own model."""
     settings = profile_of(profile)
-    variant = f"{SHORTENED} {settings.shortened.updates}"
-    victim = Victim(model_at(name, None, profile, seed, results, device)[0], settings, seed, device)
+    victim = victim_at(name, None, profile, seed, results, device)[0]
     images, x, y, dataset = first_images(settings, first, last)
     batches = zip(*(torch.as_tensor(part).split(victim.batch) for part in (x, y, images)))
     found = torch.cat([whitebox.attack_batch(victim, attack, image.to(device), label.to(device), index.tolist(),
                                              settings.dtype)
                        .cpu() for image, label, index in batches], dim=1)
     arrays = outcomes.judged(victim, found, x, y, images, f"judge/{attack}")
-    return arrays, {"experiment": "schedule", "dataset": dataset.name, "model": name, "variant": variant,
-                    "attack": attack, "seed": seed, "attack_seed": seed, "profile": profile,
-                    "protocol": "strong" if attack == "strong" else "published",
-                    "cells": [cell | {"variant": variant} for cell in whitebox.cells(settings, attack)],
-                    "dtype": settings.dtype, "data": dataset.source}
+    return arrays, settings_for(name, attack, None, profile, seed) | {"data": dataset.source,
+                                                                      "weights": victim.weights}
 
 
 def scores_path(model: str, profile: str, seed: int, results: Path | None = None) -> Path:
@@ -140,10 +151,12 @@ def scores_path(model: str, profile: str, seed: int, results: Path | None = None
 def summariser(profile: str, results: Path | None):
     """Rows of accuracy and detection as of every experiment, and of the bound, nats an image over the last
     1,000 updates."""
-    common = outcomes.summariser(profile, results, path=scores_path)
+    shortened = outcomes.summariser(profile, results, path=scores_path)
+    published = outcomes.summariser(profile, results, path=lambda *_: Path("no scores"))    # those are of others
 
     def summarise(records: list[Record]) -> list[dict]:
-        rows = common(records)
+        rows = [row for kind, of in ((SHORTENED, shortened), (PUBLISHED, published))
+                for row in of([record for record in records if record.settings["variant"].startswith(kind)])]
         for record in records:
             s = record.settings
             key = {k: s[k]
@@ -166,11 +179,13 @@ def schedule(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
     PGD and the strong protocol at the end of the shortened one (variant: with its length; steps: of the attack)."""
     stops = [None, *profile_of(profile).stops]
     todo = [units.Unit(f"{name}_{SHORTENED if stop is None else f'{PUBLISHED}-{stop:06d}'}_seed{seed}",
-                       lambda device, job=(name, stop): compute(*job, profile, seed, results, device))
+                       lambda device, job=(name, stop): compute(*job, profile, seed, results, device),
+                       expected=settings_for(name, "clean", stop, profile, seed))
             for name in MODELS for stop in stops]
     # where the profile itself trains like this, whitebox has it
     todo += [units.Unit(f"{name}_{SHORTENED}-{attack}_seed{seed}_{first:05d}-{last:05d}",
-                        lambda device, job=(name, attack, first, last): attacked(*job, profile, seed, results, device))
+                        lambda device, job=(name, attack, first, last): attacked(*job, profile, seed, results, device),
+                        expected=settings_for(name, attack, None, profile, seed))
              for name in ATTACKED if profile_of(profile).training_for(name) != profile_of(profile).shortened
              for attack in ("pgd", "strong")
              for first, last in blocks(profile_of(profile), attack, name)]

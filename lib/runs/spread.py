@@ -23,7 +23,7 @@ from lib.profiles import profile as profile_of
 from lib.results import RESULTS, read_record
 from lib.runs import outcomes, units, whitebox
 from lib.runs.training import checkpoint, recipe_of, trained
-from lib.runs.victims import Victim, blocks, first_images
+from lib.runs.victims import Victim, blocks, first_images, sampling
 from lib.runs.withstood import GENERATIVE
 from lib.train import fingerprint
 
@@ -45,6 +45,14 @@ def cells(profile: str, model: str) -> list[dict]:
     return [cell | {"variant": variant} for cell in [{"attack": "clean"}, *attacked]]
 
 
+def settings_for(model: str, profile: str, seed: int) -> dict:
+    """What the record of a unit says of how it was made; where it comes from is not known yet."""
+    sizes = profile_of(profile)
+    return {"experiment": "spread", "dataset": sizes.dataset, "model": model, "variant": training_of(model, profile),
+            "attack": "pgd, mim", "protocol": "published", "seed": seed, "attack_seed": seed, "profile": profile,
+            "cells": cells(profile, model), "dtype": sizes.dtype} | sampling(sizes)
+
+
 def compute(model: str, first: int, last: int, profile: str, seed: int, results: Path | None, device: torch.device
             ) -> tuple[dict, dict]:
     """The record of one model on test images first <= i < last."""
@@ -60,10 +68,7 @@ def compute(model: str, first: int, last: int, profile: str, seed: int, results:
             whitebox.published_attack(victim, attack, eps, clean, label, images[part], dtype)
             for attack in ATTACKS for eps in grid)]).cpu())
     arrays = outcomes.judged(victim, torch.cat(found, dim=1), x, y, images, "judge/spread")
-    return arrays, {"experiment": "spread", "dataset": dataset.name, "model": model, "variant": kind,
-                    "attack": "pgd, mim", "protocol": "published", "seed": seed, "attack_seed": seed,
-                    "profile": profile, "cells": cells(profile, model), "dtype": dtype, "data": dataset.source,
-                    "weights": victim.weights}
+    return arrays, settings_for(model, profile, seed) | {"data": dataset.source, "weights": victim.weights}
 
 
 def spread(profile: str = "laptop", seed: int = 0, device: str = "auto", results: Path | None = None,
@@ -71,7 +76,8 @@ def spread(profile: str = "laptop", seed: int = 0, device: str = "auto", results
     """Rows of accuracy on clean images and under PGD and MIM after trainings with `seed` and those that follow it."""
     sizes = profile_of(profile)
     todo = [units.Unit(f"{model}_seed{s}_{first:05d}-{last:05d}",
-                       lambda device, job=(model, first, last, profile, s): compute(*job, results, device))
+                       lambda device, job=(model, first, last, profile, s): compute(*job, results, device),
+                       expected=settings_for(model, profile, s))
             for s in range(seed, seed + sizes.repeats) for model in MODELS
             for first, last in blocks(sizes, "spread", model)]
     return units.ensure("spread", todo, summariser(profile, results), profile=profile, device=device, results=results,

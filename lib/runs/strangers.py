@@ -57,6 +57,12 @@ def kinds() -> list[str]:
     return [kind for kind in KINDS if kind != "fashion-mnist" or data.on_disk(kind)]
 
 
+def settings_for(system: str, kind: str, profile: str, seed: int) -> dict:
+    """What the record of a unit says of how it was made; where it comes from is not known yet."""
+    return {"experiment": "strangers", "dataset": profile_of(profile).dataset, "model": "GAT", "variant": system,
+            "attack": kind, "seed": seed, "profile": profile, "protocol": "published", "dtype": "float32"}
+
+
 def compute(load: Callable, system: str, kind: str, n: int, profile: str, seed: int, device: torch.device):
     """The record of one unit. kind "clean": test images, "validation": images that thresholds are fitted on.
 
@@ -69,9 +75,8 @@ def compute(load: Callable, system: str, kind: str, n: int, profile: str, seed: 
     else:
         (x, source), arrays = images_of(kind, n, profile, seed), {}
     arrays |= {name: read(net, x, device) for name, net in load(system, device).items()}
-    return arrays, {"experiment": "strangers", "dataset": dataset.name, "model": "GAT", "variant": system,
-                    "attack": kind, "seed": seed, "profile": profile, "protocol": "published", "dtype": "float32",
-                    "data": "; ".join(dict.fromkeys((dataset.source, source)))}
+    return arrays, settings_for(system, kind, profile, seed) | {"data": "; ".join(dict.fromkeys((dataset.source,
+                                                                                               source)))}
 
 
 def summarise(records: list[Record]) -> list[dict]:
@@ -123,7 +128,8 @@ def strangers(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
     sizes = {"clean": max(n, 100), "validation": max(n, 100)} | dict.fromkeys(kinds(), n)
     todo = [units.Unit(f"GAT_{system}_{'-'.join(kind.split())}_seed{seed}",
                        lambda device, job=(system, kind, size): systems.signed(
-                           compute(load, *job, profile, seed, device), job[0], profile, seed, results), size)
+                           compute(load, *job, profile, seed, device), job[0], profile, seed, results), size,
+                       expected=settings_for(system, kind, profile, seed))
             for system, classes in DETECTORS[profile].systems.items() if len(classes) == 10
             for kind, size in sizes.items()]
     return units.ensure("strangers", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,

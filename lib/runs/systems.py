@@ -3,7 +3,7 @@
 import functools
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
     path, dataset, settings = checkpoint(name, profile, seed, "", results), dataset_of(profile), DETECTORS[profile]
     recipe = settings.classifier if name == "f" else settings.robust
     expected = {"model": name, "seed": seed, "profile": profile, "updates": recipe.updates}
+    stated = asdict(recipe) | {"dataset": dataset.name}
     inner = settings.robust_inner
     attack = {} if name == "f" else {"inner_eps": inner.eps, "inner_steps": inner.steps,
                                      "inner_step_size": inner.step_size, "ramp": settings.robust_ramp}
@@ -43,14 +44,13 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
         taught = net if name == "f" else OnAttacked(net, settings.robust_inner, settings.robust_ramp)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}",
             attack=attack)
-        save_weights(path, net, expected | attack | {"dataset": dataset.name, "batch": recipe.batch,
-                                            "rate": recipe.rate, "schedule": recipe.schedule})
+        save_weights(path, net, expected | attack | stated)
         path.with_suffix(".state").unlink(missing_ok=True)
 
     once(path, train)
     with torch.device("meta"):
         net = ConvNet(len(dataset.classes), dataset.shape)
-    load_weights(path, net, expected, attack)
+    load_weights(path, net, expected, stated | attack)
     return net.to(device).eval().requires_grad_(False)
 
 

@@ -1,6 +1,7 @@
 """Train the eight classifiers of Li et al. (2019), or load them."""
 
 import os
+from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -71,12 +72,19 @@ def _loaded(path: Path, _modified: int, name: str, profile: str, seed: int, devi
     with torch.device("meta"):                      # shapes alone: no time is lost on initial weights
         model = build(name, dataset.shape, len(dataset.classes))
     asked = {"updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule}
-    load_weights(path, model, {"model": name, "seed": seed, "profile": profile} | asked)
+    load_weights(path, model, {"model": name, "seed": seed, "profile": profile} | asked,
+                 asdict(recipe) | {"dataset": dataset.name})
     return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
 
 
 def unit_name(name: str, seed: int, variant: str = "") -> str:
     return "_".join(filter(None, (name, variant, f"seed{seed}")))
+
+
+def settings_for(name: str, profile: str, seed: int, variant: str = "") -> dict:
+    """What record and weights of a training say of how it was made; where they come from is not known yet."""
+    return {"experiment": "training", "dataset": profile_of(profile).dataset, "model": name, "variant": variant,
+            "seed": seed, "profile": profile, "protocol": "published"} | asdict(recipe_of(name, profile, variant))
 
 
 def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, results: Path | None,
@@ -86,16 +94,14 @@ def _train(name: str, profile: str, seed: int, recipe: Training, variant: str, r
     with initial_weights(seed):
         model = build(name, dataset.shape, len(dataset.classes)).to(device)
     state = path.with_suffix(".state")
-    known, resumed = _ends(name, profile, seed, recipe, results), state.exists()
-    if known:
-        load_weights(known[recipe.updates], model, {"model": name, "seed": seed, "updates": recipe.updates})
-    else:
-        with units.locked(state):                   # lib.runs.schedule may be at it too
+    with units.locked(state):                       # lib.runs.schedule may be at it too, and leave state or weights
+        known, resumed = _ends(name, profile, seed, recipe, results), state.exists()
+        if not known:
             history = fit(model, dataset.train, recipe, seed=seed, state=state, label=f"training {name}")
-    settings = {"experiment": "training", "dataset": dataset.name, "model": name, "variant": variant, "seed": seed,
-                "profile": profile, "protocol": "published", "dtype": recipe.dtype, "data": dataset.source,
-                "updates": recipe.updates, "batch": recipe.batch, "rate": recipe.rate, "schedule": recipe.schedule,
-                "kl_warmup": recipe.kl_warmup}
+    if known:
+        load_weights(known[recipe.updates], model, {"model": name, "seed": seed, "updates": recipe.updates},
+                     asdict(recipe))
+    settings = settings_for(name, profile, seed, variant) | {"data": dataset.source}
     if known:
         told = {stop: settings_of(weights) for stop, weights in known.items()}
         where = {k: v for k, v in told[recipe.updates].items() if k in ("bound", "trained_on")}
@@ -148,7 +154,8 @@ def training(profile: str = "laptop", seed: int = 0, device: str = "auto", resul
                                                                   job[1], results, device),
                        done=partial(Path.unlink,
                                     checkpoint(name, profile, seed, variant, results).with_suffix(".state"),
-                                    missing_ok=True))
+                                    missing_ok=True),
+                       expected=settings_for(name, profile, seed, variant))
             for variant in variants for name in MODELS]
     return units.ensure("training", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
                         only=only, seed=seed)

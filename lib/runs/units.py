@@ -2,12 +2,14 @@
 
 import argparse
 import functools
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -29,6 +31,8 @@ class Unit:
     """One piece of work: its name is its file's. compute() returns the record's arrays and settings.
 
     images: how many it is asked for, where its name does not say; a record that was asked for fewer is computed anew.
+    expected: settings that it would be computed with. They belong into the record, and one that states others is
+    refused: to use it would be wrong, and to replace it might cost hours.
     done: called once the record is on disk, to remove what a cut-off compute() would have gone on from; not before,
     since a record that cannot be written may have cost hours.
     """
@@ -37,15 +41,37 @@ class Unit:
     compute: Callable[[torch.device], tuple[dict[str, np.ndarray], dict]]
     images: int = 0
     done: Callable[[], None] | None = None
+    expected: Mapping = field(default_factory=dict)
 
     def stored(self, path: Path) -> bool:
-        """Whether the record at `path` is there and was asked for as many images. ValueError if it cannot be read."""
-        return stored(path, self.images)
+        """Whether the record at `path` is there and was asked for as many images. Raises ValueError if it cannot be
+        read, or was made with other settings than are expected now."""
+        return stored(path, self.images, self.expected)
 
 
-def stored(record: Path, images: int = 0) -> bool:
-    """Whether a record is there and was asked for at least so many images. Raises ValueError if it cannot be read."""
-    return record.exists() and (not images or read_settings(record).get("asked", 0) >= images)
+def stored(record: Path, images: int = 0, expected: Mapping = MappingProxyType({})) -> bool:
+    """Whether a record is there and was asked for at least so many images. Raises ValueError as `Unit.stored`."""
+    if not record.exists() or not (images or expected):
+        return record.exists()
+    settings = read_settings(record)
+    if found := disagreement(settings, json.loads(json.dumps(dict(expected)))):
+        name, stated, wanted = found
+        raise ValueError(f"record {record} was made with {name} = {stated!r}, and would now be made with {wanted!r}; "
+                         f"compute it anew (--unit {record.stem} --fresh), or move that file away")
+    return settings.get("asked", 0) >= images
+
+
+def disagreement(stated, wanted, name: str = "") -> tuple[str, object, object] | None:
+    """The first setting in which a record differs from what is wanted: its name and both values. What the record does
+    not state is not compared: it may be older than the setting."""
+    if isinstance(stated, dict) and isinstance(wanted, dict):
+        inside = [(f"{name}.{key}" if name else key, stated[key], wanted[key]) for key in wanted if key in stated]
+    elif isinstance(stated, list) and isinstance(wanted, list):
+        inside = [(f"{name}[{at}]", *both) for at, both in enumerate(zip(stated, wanted))]
+        inside.append((f"length of {name}", len(stated), len(wanted)))
+    else:
+        return None if stated == wanted else (name, stated, wanted)
+    return next((found for key, *both in inside if (found := disagreement(*both, key))), None)
 
 
 def device_of(name: str) -> torch.device:
@@ -104,8 +130,8 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
     results: the folder of all profiles (default: the committed one). fresh: compute every unit again. only: compute
     just this unit, or NOTHING but rows that are behind their records, or not even these: LISTED returns the units
     themselves (columns unit, images, record, stored). seed: return the rows of this training seed alone. Units that
-    other processes are at work on are left to them and waited for at the end, not computed twice. Raises ValueError for
-    an unknown profile, unit or device before any work.
+    other processes are at work on are left to them and waited for at the end, not computed twice. Raises ValueError
+    before any work for an unknown profile, unit or device, and for a record that was made with other settings.
     """
     profile_of(profile)
     target, units = device_of(device), list(units)

@@ -53,7 +53,7 @@ class Victim:
             own, calls = [images[int(i)] for i in positions], itertools.count(next(asked) * CALLS)
 
             def logits(x: Tensor) -> Tensor:
-                draws = Noise(purpose, self.seed, own, fixed, 0 if fixed else next(calls))
+                draws = Noise(purpose, self.seed, own, 0 if fixed else next(calls))
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
                     return self.model.logits(x, draws, self.profile.samples).float()
             return logits
@@ -73,6 +73,11 @@ class Victim:
         """What the record keeps: classes seen in each fresh draw, (image, draw), and log joints of one further draw."""
         logits = self.predict(x, images, purpose, self.profile.draws + 1)
         return logits[:-1].argmax(-1).T.astype(np.int8), logits[-1].astype(np.float32)
+
+
+def sampling(profile: Profile) -> dict[str, int]:
+    """What records say of the noise: samples of each prediction, and fresh predictions that judge an image."""
+    return {"samples": profile.samples, "verdict_draws": profile.draws}
 
 
 def unit_starts(x: Tensor, images: Sequence[int], purpose: str, seed: int, restart: int = 0) -> Tensor:

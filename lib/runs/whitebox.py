@@ -10,7 +10,7 @@ from lib.models import MODELS
 from lib.profiles import Profile
 from lib.profiles import profile as profile_of
 from lib.runs import outcomes, units
-from lib.runs.victims import Victim, blocks, first_images, unit_starts
+from lib.runs.victims import Victim, blocks, first_images, sampling, unit_starts
 
 ATTACKS = ("fgsm", "pgd", "mim")
 STEP_SIZE = 0.01                    # published, whatever eps is
@@ -67,35 +67,39 @@ def zero_gradients(victim: Victim, x, y, images) -> np.ndarray:
     return (input_gradient(loss_fn, x).flatten(1) == 0).all(1).cpu().numpy()
 
 
+def settings_for(model: str, attack: str, seed: int, profile: str) -> dict:
+    """What the record of a unit says of how it was made; where it comes from is not known yet."""
+    sizes, kind = profile_of(profile), "strong" if attack == "strong" else "whitebox"
+    return {"experiment": kind, "dataset": sizes.dataset, "model": model, "attack": attack,
+            "protocol": "strong" if kind == "strong" else "published", "seed": seed, "attack_seed": seed,
+            "profile": profile, "cells": cells(sizes, attack), "dtype": sizes.dtype} | sampling(sizes)
+
+
 def compute(model: str, attack: str, seed: int, first: int, last: int, profile: str, results: Path | None,
             device: torch.device) -> tuple[dict, dict]:
     """The record of one unit: one attack on one model, on test images first <= i < last."""
     victim = Victim.load(model, profile, seed, device, results)
     images, x, y, dataset = first_images(victim.profile, first, last)
-    settings = cells(victim.profile, attack)
-    dtype, protocol = victim.profile.dtype, "strong" if attack == "strong" else "published"
     found, zero = [], []
     for start in range(0, len(images), victim.batch):
         part = slice(start, start + victim.batch)
         clean, label = x[part].to(device), y[part].to(device)
-        found.append(attack_batch(victim, attack, clean, label, images[part], dtype).cpu())
+        found.append(attack_batch(victim, attack, clean, label, images[part], victim.profile.dtype).cpu())
         if attack == "fgsm":
             zero.append(zero_gradients(victim, clean, label, images[part]))
     adversarial = torch.cat(found, dim=1)
     arrays = outcomes.judged(victim, adversarial, x, y, images, f"judge/{attack}", thumbs=THUMBS if first == 0 else 0)
     if zero:
         arrays["zero_gradient"] = np.concatenate(zero)
-    return arrays, {"experiment": "strong" if attack == "strong" else "whitebox", "dataset": dataset.name,
-                    "model": model, "attack": attack, "protocol": protocol, "seed": seed, "attack_seed": seed,
-                    "profile": profile, "cells": settings, "dtype": dtype, "data": dataset.source,
-                    "weights": victim.weights}
+    return arrays, settings_for(model, attack, seed, profile) | {"data": dataset.source, "weights": victim.weights}
 
 
 def units_of(attacks, profile: str, seed: int, results: Path | None) -> list[units.Unit]:
     """A unit for each model, attack and block of test images. attacks: some of ATTACKS, or "strong"
     (lib.runs.strong)."""
     return [units.Unit(f"{model}_{attack}_seed{seed}_{first:05d}-{last:05d}",
-                       lambda device, job=(model, attack, seed, first, last): compute(*job, profile, results, device))
+                       lambda device, job=(model, attack, seed, first, last): compute(*job, profile, results, device),
+                       expected=settings_for(model, attack, seed, profile))
             for model in MODELS for attack in attacks
             for first, last in blocks(profile_of(profile), attack, model)]
 

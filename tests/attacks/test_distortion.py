@@ -41,6 +41,12 @@ def test_an_image_that_never_succeeds_comes_back_clean_and_says_so():
     assert not ok.any() and torch.equal(found, x)
 
 
+def test_an_image_that_counts_as_it_is_comes_back_as_it_is_with_success():
+    x = torch.stack([torch.full((1, 2, 3), level, dtype=torch.float64) for level in (0.9, 0.4)])
+    found, ok = smallest_change(lambda z: -score(z), crossed, x, rounds=3, steps=20, step_size=0.05)
+    assert ok.tolist() == [True, False] and torch.equal(found, x)           # the score leads away from the border
+
+
 @pytest.mark.parametrize("wrong", [{"rounds": 0}, {"steps": 0}, {"c_max": -1.0}, {"c_max": float("nan")}])
 def test_settings_that_make_no_sense_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

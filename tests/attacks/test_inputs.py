@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from lib.attacks import Linf, carlini_wagner, cross_entropy, fgsm, mim, pgd, strong
+from lib.attacks import (L2, Linf, adam_pgd, carlini_wagner, cross_entropy, fgsm, mim, pgd, smallest_change, spsa,
+                         strong)
 from lib.attacks.inputs import check_count, check_images, check_labels, check_pair, check_size
-from tests.toys import Smooth, random_images
+from tests.toys import Smooth, generator, random_images
 
 Y = torch.tensor([0, 1])
 
@@ -66,6 +67,21 @@ def test_bad_labels_are_named_with_a_remedy(y, error, message):
 def test_every_attack_that_takes_labels_refuses_bad_ones(attack, y):
     with pytest.raises((TypeError, ValueError)):
         attacks(random_images(2), y)[attack]()
+
+
+@pytest.mark.parametrize("ball", [Linf(0.1), L2(0.5)])
+def test_a_batch_without_images_comes_back_from_every_attack(ball):
+    x, y, model = random_images(4)[:0], torch.zeros(0, dtype=torch.int64), Smooth()
+    loss = cross_entropy(model, y)
+    for start in (ball.random_start(x, generator(0)), ball.random_start(x, [])):
+        assert start.shape == x.shape
+    settings = {"steps": 2, "step_size": 0.1}
+    found = [fgsm(loss, x, ball), pgd(loss, x, ball, **settings), mim(loss, x, ball, **settings),
+             adam_pgd(loss, x, ball, **settings), carlini_wagner(model, x, y, c=1.0, steps=2),
+             spsa(loss, x, ball, steps=2, samples=1, generator=generator(0)),
+             smallest_change(loss, lambda z: loss(z) > 1, x, rounds=2, steps=2)[0],
+             *strong(lambda index: model, x, y, [ball], starts=torch.zeros(2, *x.shape), draws=1, verdict_draws=1)]
+    assert all(each.shape == x.shape for each in found) and len(found) == 8
 
 
 def test_the_ends_of_the_pixel_range_and_the_first_class_are_accepted():

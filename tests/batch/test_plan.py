@@ -41,8 +41,7 @@ def test_a_unit_waits_for_units_of_its_model_that_come_before_it(profile, tmp_pa
 
 
 def test_only_missing_units_are_planned_and_only_of_what_the_page_reads(tmp_path):
-    (tmp_path / "smoke/rings").mkdir(parents=True)
-    (tmp_path / "smoke/rings/seed0.npz").touch()
+    write_record(tmp_path / "smoke/rings/seed0.npz", {}, {})
     found = drawn([RINGS], "smoke", tmp_path)
     assert [job["unit"] for job in found["units"].values()] == [f"seed{s}" for s in range(1, 5)]
     (page,) = found["pages"].values()

@@ -53,12 +53,12 @@ def test_the_error_axis_reaches_as_far_as_what_is_shown():
     assert 0.6 <= figure.axes[0].get_xlim()[1] < 0.7 and figure.axes[0].get_ylim()[0] == 0.9
 
 
-def test_a_published_point_is_a_ring_with_its_name():
+def test_a_published_point_is_a_ring_that_the_legend_names():
     figure = plots.reject_curves({"Madry": {"x": CURVE}}, {"Madry": {"published": (0.08, 0.984)}},
                                  y="accuracy", bottom=0.85)
     ring = figure.axes[0].lines[-1]
     assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (0.08, 0.984) and ring.get_markerfacecolor() == "none"
-    assert "published" in words(figure)
+    assert [text.get_text() for text in figure.legends[0].texts] == ["x", "published"]
 
 
 def test_a_line_of_distances_ends_below_one_where_some_images_never_arrive():
@@ -77,7 +77,15 @@ def test_auc_has_a_panel_for_each_system_and_a_ring_where_a_number_is_printed():
                          "low": 0.98, "high": 1.0})
     figure = plots.auc_by_class(rows, rows[:1])
     assert [axis.get_title("left") for axis in figure.axes] == ["l∞ 0.3", "l∞ 0.5"]
-    assert [len(axis.lines) for axis in figure.axes] == [2, 1]
+    assert [len(axis.lines) for axis in figure.axes] == [2, 1] and len(figure.legends[0].texts) == 2
+
+
+def test_the_axis_of_auc_takes_values_near_one_half_and_near_one():
+    rows = pd.DataFrame({"variant": "linf0.3", "class": ["0", "1"], "value": [0.46, 1.0], "low": [0.43, 0.999],
+                         "high": [0.49, 1.0]})
+    axis = plots.auc_by_class(rows).axes[0]
+    assert axis.get_xlim()[0] > 0.57 and 0 < axis.get_xlim()[1] < rejects.PERFECT       # the better to the right
+    assert [text.get_text() for text in axis.get_xticklabels()][:3] == ["0.5", "0.9", "0.99"]
 
 
 def test_histograms_and_ranges_of_logits_show_every_image():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from lib.detectors.one_vs_rest import Reject
 from lib.results import Record, operating_points, published_distances, write_record
 from lib.runs import distortion, routes
 from lib.runs.heads import fresh, split
@@ -27,12 +28,21 @@ def fitted():
 def test_an_image_has_arrived_where_the_system_misreads_and_accepts_it(fitted, protocol):
     arrays, settings = distortion.compute(fitted, "linf0.3", protocol, 4, "smoke", 0, CPU)
     logits, label = arrays["heads"], arrays["label"]
-    there = (logits.argmax(1) != label) & (logits.max(1) > settings["threshold"])
+    there = (logits.argmax(1) != label) & Reject(settings["threshold"]).accepts(logits.max(1))
     assert there[arrays["success"]].all() and (arrays["target"] != label).all()
     clean = dataset_of("smoke").test.images(slice(0, 4)).numpy()
     l2 = np.sqrt(((arrays["thumbs"] / 255 - clean) ** 2).sum((1, 2, 3)))
     assert np.abs(l2 - arrays["l2"]).max() <= np.sqrt(784) / 510 + 1e-4
     assert (arrays["l2"][~arrays["success"]] == 0).all()            # what never arrives comes back clean
+
+
+def test_a_logit_at_the_threshold_is_accepted_as_everywhere_else():
+    heads = fresh(tuple(range(10)), 0, (1, 28, 28)).eval().requires_grad_(False)
+    for weight in heads.parameters():
+        weight.zero_()                                              # every logit is 0, and the class that is read too
+    arrays, _ = distortion.compute(lambda *_: (heads, 0.0), "linf0.3", PROTOCOLS[0], 4, "smoke", 0, CPU)
+    assert Reject(0.0).accepts(arrays["heads"]).all()
+    assert np.array_equal(arrays["success"], arrays["label"] != 0) and arrays["success"].any()
 
 
 def test_the_threshold_accepts_95_of_100_validation_images(fitted):

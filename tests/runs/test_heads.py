@@ -211,6 +211,14 @@ def test_detectors_trained_under_another_attack_are_refused(tmp_path, monkeypatc
         runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
 
 
+def test_detectors_trained_by_another_recipe_are_refused(tmp_path, monkeypatch):
+    runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
+    smoke = DETECTORS["smoke"]
+    monkeypatch.setitem(DETECTORS, "smoke", replace(smoke, training=replace(smoke.training, rate=2e-3)))
+    with pytest.raises(ValueError, match="has rate = 0.001, expected 0.002; it belongs to another model or setting"):
+        runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
+
+
 def test_the_interval_of_an_auc_holds_the_true_value_as_often_as_it_says():
     rng, truth, inside = np.random.default_rng(0), 0.9213504, 0        # P(N(2, 1) > N(0, 1)) = Phi(sqrt 2)
     for _ in range(300):

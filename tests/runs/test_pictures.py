@@ -84,4 +84,4 @@ def test_a_frame_marks_what_the_vote_of_the_draws_misreads(monkeypatch):
     stored = ([{"variant": "c=10"}], np.zeros((1, 3, 28, 28), np.uint8), None, seen)
     monkeypatch.setattr(pictures, "thumbnails", lambda *_: stored)
     found = pictures.ambiguous(["GFZ"], torch.zeros(3, 1, 28, 28), torch.tensor([3, 1, 1]), "laptop", 0)
-    assert found["captions"][1] == ["3", "4", "1"] and found["flagged"][1] == [False, True, False]
+    assert found["captions"][1] == ["3 (10)", "4 (6)", "1 (6)"] and found["flagged"][1] == [False, True, False]

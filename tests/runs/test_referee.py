@@ -7,11 +7,13 @@ import torch
 
 from lib.models import CNN, build
 from lib.profiles import profile
+from lib.results import read_record
 from lib.runs import peers
 from lib.runs.networks import network
 from lib.runs.referee import AS_MANY, CW_IMAGES, EPS, FixedNoise, compare, compare_strong, referee
 from lib.runs.training import checkpoint
 from lib.runs.victims import Victim
+from lib.train import fingerprint
 from tests.conftest import skip_or_fail
 
 IMAGES = 150
@@ -79,6 +81,13 @@ def test_the_experiment_gives_a_row_for_each_library(results):
     rows = rows[rows.metric == "accuracy"]
     assert sorted(rows.variant) == ["foolbox", "ours", "torchattacks"]
     assert rows.n.eq(4).all() and rows.eps.eq(EPS["pgd"]).all() and rows.value.between(0, 1).all()
+
+
+@pytest.mark.parametrize("kind, unit", [("plain", "clean"), ("robust", "clean"), ("robust", "fgsm")])
+def test_records_of_the_small_networks_name_their_weights(kind, unit, results):
+    referee("smoke", results=results, only=f"CNN-{kind}_{unit}_seed0")
+    settings = read_record(results / f"smoke/referee/CNN-{kind}_{unit}_seed0.npz").settings
+    assert settings["weights"] == fingerprint(checkpoint("CNN", "smoke", 0, kind, results)) != ""
 
 
 def test_fixed_noise_is_the_same_for_every_call_and_every_image():

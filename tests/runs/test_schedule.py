@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from lib.profiles import Training, profile
 from lib.results import read_record, select
-from lib.runs import schedule, training, whitebox
+from lib.runs import schedule, training, units, whitebox
 from lib.runs.training import checkpoint
-from lib.train import settings_of
+from lib.train import fingerprint, settings_of
 
 CPU = torch.device("cpu")
 STOPS = profile("smoke").stops
@@ -45,6 +45,13 @@ def test_a_training_that_went_past_a_stop_without_leaving_weights_says_so(tmp_pa
     assert not state.exists()
 
 
+def test_weights_of_a_stop_of_another_training_are_refused(tmp_path, monkeypatch):
+    schedule.weights_at("GBZ", STOPS[0], "smoke", 0, tmp_path, CPU)
+    monkeypatch.setattr(schedule, "PUBLISHED_TRAINING", Training(updates=STOPS[-1], rate=2e-4))
+    with pytest.raises(ValueError, match="has rate = 0.0001, expected 0.0002; it belongs to another model or setting"):
+        schedule.victim_at("GBZ", STOPS[0], "smoke", 0, tmp_path, CPU)
+
+
 def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
     rows = schedule.schedule("smoke", results=tmp_path)
     accuracy = select(rows, metric="accuracy", attack="clean")
@@ -55,6 +62,11 @@ def test_rows_tell_both_trainings_and_their_lengths(tmp_path):
     assert {(row.variant, int(row.steps)) for row in accuracy.drop(once.index).itertuples()} == expected
     assert set(accuracy.model) == set(schedule.MODELS)
     assert len(select(rows, metric="bound", variant=schedule.PUBLISHED)) == len(STOPS) * len(schedule.MODELS)
+    trainings = {schedule.SHORTENED: ""} | {f"{schedule.PUBLISHED}-{stop:06d}": f"{schedule.PUBLISHED}-{stop}"
+                                            for stop in STOPS}
+    for unit, variant in trainings.items():
+        record = read_record(tmp_path / f"smoke/schedule/GBZ_{unit}_seed0.npz")
+        assert record.settings["weights"] == fingerprint(checkpoint("GBZ", "smoke", 0, variant, tmp_path)) != ""
 
 
 def test_the_attack_on_the_shortened_training_is_that_on_the_profiles_own_model(tmp_path):
@@ -62,6 +74,7 @@ def test_the_attack_on_the_shortened_training_is_that_on_the_profiles_own_model(
     arrays, settings = schedule.attacked("GBZ", "pgd", 0, 4, "smoke", 0, tmp_path, CPU)
     whitebox.whitebox("smoke", results=tmp_path, only="GBZ_pgd_seed0_00000-00004")
     own = read_record(tmp_path / "smoke/whitebox/GBZ_pgd_seed0_00000-00004.npz")
+    assert own.settings["weights"] == settings["weights"] != ""
     assert own.settings["cells"] == [{k: v for k, v in cell.items() if k != "variant"} for cell in settings["cells"]]
     for name in ("l2", "predictions", "log_joint"):
         np.testing.assert_array_equal(arrays[name], own[name])
@@ -82,6 +95,8 @@ def test_the_shortened_training_is_attacked_where_the_profile_trains_otherwise(t
     rows = schedule.schedule("smoke", results=tmp_path, only="GBZ_shortened_seed0")
     assert set(select(rows, metric="detect_marginal", detector="quantile-micro", attack="pgd").eps) == set(
         profile("smoke").eps)
+    rows = schedule.schedule("smoke", results=tmp_path, only=f"GBZ_published-{STOPS[0]:06d}_seed0")
+    assert set(select(rows, attack="clean", metric="accuracy").variant) == {schedule.SHORTENED, schedule.PUBLISHED}
 
 
 def test_what_schedule_trained_to_its_end_is_not_trained_again(tmp_path, monkeypatch):
@@ -100,6 +115,25 @@ def test_what_schedule_trained_to_its_end_is_not_trained_again(tmp_path, monkeyp
     ends[-1].unlink()
     with pytest.raises(pytest.fail.Exception):
         training.training("smoke", results=tmp_path, only="GBZ_seed0", fresh=True)
+
+
+def test_what_schedule_finished_while_its_lock_was_waited_for_is_not_trained_again(tmp_path, monkeypatch):
+    recipe, real = Training(updates=STOPS[-1], batch=8), units.locked
+    own = replace(profile("smoke"), trainings={"decoder": recipe, "other": recipe})
+    monkeypatch.setattr(training, "profile_of", lambda name: own)
+    for module in (schedule, training):
+        monkeypatch.setattr(module, "PUBLISHED_TRAINING", recipe)
+    monkeypatch.setattr(training, "fit", lambda *args, **settings: pytest.fail("trained again"))
+
+    def waited(path, wait=True):                    # until schedule, which holds it, is done
+        if path.suffix == ".state":
+            monkeypatch.setattr(units, "locked", real)
+            for stop in STOPS:
+                schedule.weights_at("GBZ", stop, "smoke", 0, tmp_path, CPU)
+        return real(path, wait)
+
+    monkeypatch.setattr(units, "locked", waited)
+    assert set(training.training("smoke", results=tmp_path, only="GBZ_seed0").metric) == {"bound"}
 
 
 def test_stops_may_come_in_any_order(tmp_path):

@@ -52,6 +52,16 @@ def test_weights_of_another_length_of_training_are_refused(tmp_path, monkeypatch
         systems.classifier("f", "smoke", 0, torch.device("cpu"), tmp_path)
 
 
+@pytest.mark.parametrize("name, part, other", [("f", "classifier", {"batch": 63}), ("f", "classifier", {"rate": 1e-2}),
+                                               ("Madry", "robust", {"dtype": "float32"})])
+def test_weights_of_another_recipe_are_refused(tmp_path, monkeypatch, name, part, other):
+    systems.classifier(name, "smoke", 0, torch.device("cpu"), tmp_path)
+    smoke = systems.DETECTORS["smoke"]
+    monkeypatch.setitem(systems.DETECTORS, "smoke", replace(smoke, **{part: replace(getattr(smoke, part), **other)}))
+    with pytest.raises(ValueError, match=f"has {next(iter(other))} = .*; .*delete this one and train again"):
+        systems.classifier(name, "smoke", 0, torch.device("cpu"), tmp_path)
+
+
 def test_attacks_see_nearly_the_logits_that_decide_and_all_of_them_in_float32():
     net, x = heads(), images()
     fast = systems.InBfloat16(net)

@@ -5,12 +5,14 @@ import os
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from lib import locks
 from lib.results import read_record
 from lib.runs import units
+from lib.runs.experiments import AFTER, experiment
 
 
 def counting(folder, name="a", value=1.0):
@@ -50,6 +52,43 @@ def test_a_unit_that_asks_for_more_images_than_its_record_was_asked_for_is_compu
         assert marks(tmp_path) == computed
     assert read_record(tmp_path / "results/smoke/toy/a.npz").settings["asked"] == 8
     assert ensure(tmp_path, asking(9), only=units.LISTED).stored.tolist() == [False]
+
+
+@pytest.mark.parametrize("now, said", [
+    ({"steps": 41}, "steps = 40, .* with 41"), ({"seed": 0, "eps": (0.1, 0.2)}, "length of eps = 1, .* with 2"),
+    ({"cells": [{"eps": 0.1, "draws": 4}, {"eps": 0.3, "draws": 4}]}, r"cells\[1\].eps = 0.2, .* with 0.3"),
+    ({"cells": [{"eps": 0.1, "draws": 1}]}, r"cells\[0\].draws = 4, .* with 1")])
+def test_a_record_of_other_settings_is_refused_and_neither_used_nor_replaced(tmp_path, now, said):
+    made = {"steps": 40, "eps": [0.1], "cells": [{"eps": 0.1, "draws": 4}, {"eps": 0.2, "draws": 4}]}
+
+    def unit(expected, images=0):
+        value, settings = counting(tmp_path).compute, made | expected
+        return units.Unit("a", lambda device: (value(device)[0], settings), images, expected=expected)
+
+    ensure(tmp_path, unit(made))
+    agreeing = made | {"eps": (0.1,), "not stated by older records": 7}
+    assert len(ensure(tmp_path, unit(agreeing))) == 1 and marks(tmp_path) == 1
+    refused = f"a.npz was made with {said}; compute it anew .--unit a --fresh., or move"
+    for asked in ({}, {"only": "a"}, {"only": units.LISTED}):
+        with pytest.raises(ValueError, match=refused):
+            ensure(tmp_path, unit(now, images=5), **asked)
+    assert marks(tmp_path) == 1
+    ensure(tmp_path, unit(now), fresh=True)
+    assert len(ensure(tmp_path, unit(now))) == 1 and marks(tmp_path) == 2
+
+
+def test_units_of_every_experiment_say_with_which_settings_they_are_computed(monkeypatch):
+    seen = {}
+
+    def listen(name, todo, *_, **__):
+        seen[name] = list(todo)
+        return pd.DataFrame()
+
+    monkeypatch.setattr(units, "ensure", listen)
+    for name in AFTER:
+        experiment(name)("smoke", 3)
+        assert seen[name] and all((unit.expected["experiment"], unit.expected["profile"]) == (name, "smoke")
+                                  and unit.expected["seed"] >= 3 and unit.expected["dtype"] for unit in seen[name])
 
 
 def test_rows_follow_when_a_unit_is_added(tmp_path):
