@@ -126,7 +126,7 @@ PROFILES = {
         images={"fgsm": {"decoder": 300, "BNN": 300, "other": 500}, "pgd": {"decoder": 100, "BNN": 100, "other": 200},
                 "mim": {"decoder": 60, "BNN": 60, "other": 200},
                 "cw": {"decoder": 10, "BNN": 10, "other": 60},
-                "strong": {"decoder": 30, "BNN": 30, "other": 100},
+                "strong": {"decoder": 25, "BNN": 25, "other": 100},
                 "referee": {"decoder": 100, "other": 400}, "averaging": {"decoder": 20, "other": 20},
                 "spread": {"decoder": 20, "BNN": 20, "other": 100}}, spread_on="shortened"),
     "paper": Profile(
