@@ -136,19 +136,37 @@ def tidy(rows: Iterable[Mapping]) -> pd.DataFrame:
     return frame
 
 
-def write_rows(path: Path, rows: pd.DataFrame) -> None:
+def inventory(folder: Path) -> str:
+    """One checksum of the names and sizes of the records in a folder, to tell whether rows were made from them; ""
+    without records."""
+    found = sorted((path.name, path.stat().st_size) for path in Path(folder).glob("*.npz"))
+    return f"{zlib.crc32(json.dumps(found).encode()):08x}" if found else ""
+
+
+def write_rows(path: Path, rows: pd.DataFrame, made_from: str = "") -> None:
     """Write rows as CSV, all or nothing, sorted so that the same rows give the same file.
 
-    A last line, a row like the others, holds as `value` the checksum of all before it: metric crc32.
+    A last line, a row like the others, holds as `value` the checksum of all before it: metric crc32. made_from: the
+    `inventory` of their records, which that line keeps as `data`, and its checksum guards too.
     """
     keys = [k for k in KEYS if k not in ("value", "low", "high", "n")]
     text = rows.sort_values(keys, kind="stable").to_csv(index=False, float_format="%.6g", lineterminator="\n")
     with atomic(Path(path)) as temporary:
-        temporary.write_bytes(text.encode() + _last_line(text.encode()))
+        temporary.write_bytes(text.encode() + _last_line(text.encode(), made_from))
 
 
-def _last_line(before: bytes) -> bytes:
-    cells = {"metric": SUM, "value": str(zlib.crc32(before))}
+def inventory_in(path: Path) -> str:
+    """The `inventory` of the records that stored rows were made from; "" where they do not say."""
+    return _stated(Path(path).read_bytes())
+
+
+def _stated(content: bytes) -> str:
+    cells = content.rstrip(b"\n").rpartition(b"\n")[2].decode(errors="replace").split(",")
+    return cells[COLUMNS.index("data")] if len(cells) == len(COLUMNS) and cells[COLUMNS.index("metric")] == SUM else ""
+
+
+def _last_line(before: bytes, made_from: str = "") -> bytes:
+    cells = {"metric": SUM, "value": str(zlib.crc32(made_from.encode(), zlib.crc32(before))), "data": made_from}
     return (",".join(cells.get(column, "") for column in COLUMNS) + "\n").encode()
 
 
@@ -160,7 +178,7 @@ def read_rows(path: Path) -> pd.DataFrame:
         cut = content.rstrip(b"\n").rfind(b"\n") + 1
         frame = pd.read_csv(io.BytesIO(content[:cut]), dtype={c: str for c in COLUMNS if c not in NUMBERS},
                             keep_default_na=False, na_values={c: [""] for c in NUMBERS})
-        if content[cut:] != _last_line(content[:cut]):
+        if content[cut:] != _last_line(content[:cut], _stated(content)):
             raise ValueError("its last line is not the checksum of the others: it was cut off or changed")
         if tuple(frame.columns) != COLUMNS:
             raise ValueError(f"columns are {list(frame.columns)}")

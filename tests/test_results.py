@@ -62,6 +62,19 @@ def test_rows_come_back_as_they_were_written(tmp_path):
     assert back.model[0] == "GFZ" and back.value[0] == 0.5 and back.attack[0] == "" and np.isnan(back.low[0])
 
 
+def test_rows_keep_from_which_records_they_were_made(tmp_path):
+    path, rows = tmp_path / "a.csv", results.tidy([{"model": "GFZ", "value": 0.5, "data": "pixels"}])
+    results.write_rows(path, rows)
+    assert results.inventory_in(path) == results.inventory(tmp_path) == ""
+    for size in (1, 100):
+        results.write_record(tmp_path / "a.npz", {"x": np.random.default_rng(0).random(size)}, {})
+        results.write_rows(path, rows, results.inventory(tmp_path))
+        assert results.inventory_in(path) == results.inventory(tmp_path) != "" and len(results.read_rows(path)) == 1
+    path.write_text(path.read_text().replace(results.inventory(tmp_path), "00000000"))
+    with pytest.raises(ValueError, match=r"a\.csv cannot be read .*its last line is not the checksum"):
+        results.read_rows(path)
+
+
 def test_a_cut_off_csv_is_named_with_its_remedy(tmp_path):
     (tmp_path / "a.csv").write_text("experiment,dataset\nclean,mn")
     with pytest.raises(ValueError, match=r"a\.csv cannot be read .* delete that file"):

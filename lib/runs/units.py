@@ -19,8 +19,8 @@ from tqdm import tqdm
 from lib.locks import locked
 from lib.memory import keep_memory
 from lib.profiles import profile as profile_of
-from lib.results import (RESULTS, ROOT, Record, read_rows, read_settings, rows_from, select, tidy, write_record,
-                         write_rows)
+from lib.results import (RESULTS, ROOT, Record, inventory, inventory_in, read_rows, read_settings, rows_from, select,
+                         tidy, write_record, write_rows)
 
 
 LISTED, NOTHING = "list", "none"    # of `only`: say which units there are; bring the rows up to date, compute nothing
@@ -166,13 +166,15 @@ def ensure(experiment: str, units: Iterable[Unit], summarise: Callable[[list[Rec
 
 def _bring_up_to_date(rows: Path, folder: Path, summarise: Callable[[list[Record]], list[dict]],
                       certainly: bool) -> None:
-    """Write the rows anew, if not `certainly` then where there are none or a process died before it told of
-    its record."""
-    if rows.exists() and not certainly and not _news(folder):
-        return
+    """Write the rows anew, if not `certainly` then where there are none, where a process died before it told of its
+    record, or where they say that they were made from other records: some were copied here, replaced or removed."""
+    there = inventory(folder)
+    if rows.exists() and not certainly and not _news(folder) and (not there or inventory_in(rows) in ("", there)):
+        return                                      # without records, or any word of them, rows are taken as they are
     with locked(folder / "rows"):
         told = [mark for mark in _news(folder) if _record(mark).exists()]  # before reading: what comes later stays news
-        write_rows(rows, rows_from(folder, summarise))
+        there = inventory(folder)                   # likewise
+        write_rows(rows, rows_from(folder, summarise), there)
         for mark in told:
             mark.unlink(missing_ok=True)
 

@@ -60,6 +60,19 @@ def test_the_worst_attack_of_each_image_stands_beside_the_attacks():
     assert (line["pgd"], line["strong"], line[differences.WORST]) == (0.5, 0.5, 0)
 
 
+def test_the_strongest_attack_of_two_has_an_interval_that_allows_for_the_choice():
+    """Of three that are equally good, the better of two is surely better than the first in 2.5 % of cases at most."""
+    rng, missed, narrow = np.random.default_rng(0), 0, 0
+    for _ in range(400):
+        label = np.zeros(40, int)
+        groups = {name: outcomes(rng.integers(2, size=(1, 40, 1)), label) for name in ("pgd", "mim", "strong")}
+        groups = {name: replace(g, settings=g.settings | {"attack": name}) for name, g in groups.items()}
+        line = differences.side_by_side(list(groups.values()), ["GFZ"], radii=(0.1,)).iloc[0]
+        alone = differences.same_images(groups, 0.1)
+        missed, narrow = missed + (line.low > 0), narrow + (alone.low[alone.gain.idxmax()] > 0)
+    assert missed / 400 <= 0.025 < narrow / 400
+
+
 def test_what_a_vanished_gradient_explains_follows_from_margins_and_from_the_longer_attack():
     same = pd.DataFrame({"pgd": [0.4], "mim": [0.1], "drop": [0.3], "n": [20.0]},
                         index=pd.MultiIndex.from_tuples([("GFZ", "0.3")], names=["model", "eps"]))

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import time
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from lib import locks
-from lib.results import read_record
+from lib.results import read_record, read_rows, write_record, write_rows
 from lib.runs import units
 from lib.runs.experiments import AFTER, experiment
 
@@ -116,6 +117,37 @@ def test_rows_follow_after_a_process_that_died_between_its_record_and_its_rows(t
     monkeypatch.undo()
     assert ensure(tmp_path, *todo).value.tolist() == [1.0, 2.0] and marks(tmp_path, "b") == 1
     assert {p.name for p in (tmp_path / "results/smoke/toy").iterdir()} == {"a.npz", "b.npz"}
+
+
+def test_rows_follow_when_records_are_copied_here_replaced_or_removed(tmp_path):
+    """As by rsync from another machine: no process here has left a mark."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, todo in ((here, ("a",)), (there, ("b", "c"))):
+        folder.mkdir()
+        ensure(folder, *(counting(folder, name, value=float(ord(name) - 96)) for name in todo))
+    records, rows = here / "results/smoke/toy", here / "results/smoke/toy.csv"
+
+    def told():
+        return ensure(here, only=units.NOTHING).value.tolist()
+
+    for name in ("b.npz", "c.npz"):
+        shutil.copy2(there / "results/smoke/toy" / name, records / name)
+    assert told() == [1, 2, 3]
+    write_record(records / "c.npz", {"value": np.array([30.0])}, {"experiment": "toy", "longer": "than before" * 9})
+    assert told() == [1, 2, 30]
+    (records / "b.npz").unlink()
+    assert told() == [1, 30]
+    made = rows.stat().st_mtime_ns
+    assert told() == [1, 30] and rows.stat().st_mtime_ns == made        # nothing new: left as they are
+    shutil.rmtree(records)
+    assert told() == [1, 30]                                            # rows that came without their records
+
+
+def test_rows_of_before_they_knew_their_records_are_taken_as_they_are(tmp_path):
+    ensure(tmp_path, counting(tmp_path))
+    rows = tmp_path / "results/smoke/toy.csv"
+    write_rows(rows, read_rows(rows).assign(value=7.0))
+    assert ensure(tmp_path, counting(tmp_path)).value.tolist() == [7.0]
 
 
 def died(*_, **__):
