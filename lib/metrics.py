@@ -101,11 +101,10 @@ def worst_share(right: Shaped[ndarray, "attack image draw"]) -> Float[ndarray, "
     return (means[1][means[0].argmin(0), every] + means[0][means[1].argmin(0), every]) / 2
 
 
-def min_eps(right: Shaped[ndarray, "eps image *draw"], grid: Sequence[float] | ndarray, fill: float, carried: bool = False
-            ) -> Float[ndarray, " image"]:
+def min_eps(right: Shaped[ndarray, "eps image *draw"], grid: Sequence[float] | ndarray, fill: float,
+            carried: bool = False) -> Float[ndarray, " image"]:
     """Smallest radius of the ascending `grid` at which an image is misread, `fill` where none is; expected value over
-    draws. right, carried: as in `survival`. Source: Li et al. (2019), who fill in the largest eps
-    + 0.1."""
+    draws. right, carried: as in `survival`. Source: Li et al. (2019), who fill in the largest eps + 0.1."""
     grid = np.asarray(grid, float)
     if np.shape(right)[:1] != grid.shape or (np.diff(grid) <= 0).any() or fill <= grid[-1]:
         raise ValueError(f"grid {grid.tolist()} with fill {fill} does not fit outcomes of shape {np.shape(right)}; "

@@ -200,19 +200,20 @@ def compared(same: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
 
 
 def dropped(compared: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    """`runs.strength.compared` as text, a line a system and class: AUC to five digits, as printed, drops to four.
+    """`runs.strength.compared` as text, a line a detector and test: AUC to five digits, as printed, drops to four.
     names: what systems are called."""
     if compared.empty:
         return pd.DataFrame([[MISSING]], index=[""], columns=[""])
     form = functools.partial(number, digits=5)
-    found = compared.reset_index("steps")
+    found = compared.reset_index()
     shown = found[["steps", "main", "other"]].rename(columns={"main": "main attack", "other": "this attack"})
     shown[["main attack", "this attack"]] = shown[["main attack", "this attack"]].map(form)
     shown["drop (95 %)"] = [interval(*map(float, ends), _small) for ends in found[["drop", "low", "high"]].values]
     printed = found[["printed main", "printed"]].astype(float)
     if printed["printed"].notna().any():
         shown["published: main, this"] = printed["printed main"].map(form) + ", " + printed["printed"].map(form)
-    return shown.assign(n=found.n.astype(int)).rename(names, level="system")
+    who = found.system.map(names) + ", class " + found["class"]
+    return shown.assign(n=found.n.astype(int)).set_index(pd.Index(who, name="detector"))
 
 
 def _small(value: float) -> str:

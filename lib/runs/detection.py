@@ -23,7 +23,7 @@ from lib.runs.systems import BATCH, InBfloat16, other_classes, read
 from lib.runs.training import dataset_of
 
 STEP_SIZE = 0.01
-THUMBS, SAMPLES = 4, 10             # pictures kept of an attack; of one towards a random class, as many as in Figure 3
+THUMBS, SAMPLES = 8, 10             # pictures kept of an attack; of one towards a random class, as many as in Figure 3
 Nets = dict[str, InBfloat16]        # "f", "heads" and "madry"
 
 

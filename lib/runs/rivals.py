@@ -99,6 +99,18 @@ def lines(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(text).T if text else pd.DataFrame()
 
 
+def tally(*found: pd.DataFrame) -> str:
+    """Of one or several of `at_equal_accuracy`: in how many comparisons the systems of detectors err surely less or
+    surely more than Madry's network, by intervals that are `widened`, in a sentence."""
+    lines = pd.concat([widened(each) for each in found])
+    if lines.empty:
+        return f"{tables.MISSING.capitalize()}."
+    less, more = (sum(int(there.sum()) for there in each) for each in (
+        [lines[f"high {model}"] < 0 for model in SYSTEMS[:2]], [lines[f"low {model}"] > 0 for model in SYSTEMS[:2]]))
+    return (f"Of {2 * len(lines)} comparisons the detectors err surely less than this robust network in "
+            f"{less or 'none'}, surely more in {more or 'none'}.")
+
+
 def in_words(found: pd.DataFrame) -> str:
     """What `at_equal_accuracy` says: which system errs surely more or less than Madry's network, at each accuracy, by
     intervals that are `widened`."""

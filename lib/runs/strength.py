@@ -15,7 +15,7 @@ from lib.runs.reading import agreement
 from lib.runs.systems import read
 from lib.runs.training import checkpoint, dataset_of
 from lib.runs.units import device_of
-from lib.tables import MISSING
+from lib.tables import MISSING, listed
 
 PRINTED = {"longer": "1", "normgrad": "8", "restarts": "10"}    # kind -> table that prints the test
 
@@ -71,6 +71,35 @@ def fallen(found: pd.DataFrame, names: dict[str, str], by: float = 0.05) -> str:
     return "; ".join(said) or MISSING
 
 
+def beside_print(main: pd.DataFrame, profile: str) -> pd.DataFrame:
+    """Each system beside the published one, over the detectors that have rows under the main attack.
+
+    main: `with_kinds`, of the main attack. Index: system, as in `profiles.SYSTEMS`; columns: detectors (how many),
+    inner and published inner (steps and step size of the attack that trains), mean and published (AUC, over the same
+    classes), least and its class.
+    """
+    printed = pd.concat([select(published_auc("1"), steps=200), published_auc("11"), published_auc("12")])
+    printed = printed.drop_duplicates(["variant", "class"])
+    lines = {}
+    for name in SYSTEMS:
+        found, here, theirs = select(main, variant=name), DETECTORS[profile].inner(name), SYSTEMS[name]
+        if len(found):
+            same = printed[(printed.variant == name) & printed["class"].isin(found["class"])]
+            worst = found.loc[found.value.idxmin()]
+            lines[name] = {"detectors": len(found), "inner": f"{here.steps} × {here.step_size:.2g}",
+                           "published inner": f"{theirs.steps} × {theirs.step_size:g}", "mean": found.value.mean(),
+                           "published": same.value.mean(), "least": worst.value, "class": worst["class"]}
+    return pd.DataFrame(lines).T
+
+
+def far_below(found: pd.DataFrame, names: dict[str, str], by: float = 0.01) -> str:
+    """Of `beside_print`: which systems come within `by` of the printed mean and which do not, in words. names: what
+    systems are called."""
+    gap = found["published"] - found["mean"] if len(found) else pd.Series(dtype=float)
+    near, far = ([names[system] for system in gap[there].index] for there in (gap <= by, gap > by))
+    return f"within {by:g} of the printed mean: {listed(near)}; farther below it: {listed(far)}"
+
+
 def records(profile: str, seed: int, results: Path | None = None) -> dict[tuple[str, str], dict[Test, Record]]:
     """All tests that are stored, by system and class."""
     found = {}
@@ -102,7 +131,8 @@ def compared(kind: str, profile: str, seed: int, results: Path | None = None) ->
     main attack and of this one where they are printed (NaN else; restarts are matched whatever their number). The main
     attack beside Table 8, which has no Adam, is that of Table 1."""
     lines = {}
-    for (system, k), tests in records(profile, seed, results).items():
+    stored = records(profile, seed, results)
+    for (system, k), tests in sorted(stored.items(), key=lambda one: (list(SYSTEMS).index(one[0][0]), one[0][1])):
         main = main_test(system, profile)
         for test, record in tests.items():
             if main in tests and kind_of(test, system, profile) == kind:

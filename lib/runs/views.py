@@ -17,6 +17,7 @@ from lib.runs.reject import WORST, class_logits, fitted, label, reading, reject_
 from lib.runs.systems import networks, read
 from lib.runs.training import checkpoint, dataset_of
 from lib.runs.units import device_of
+from lib.tables import MISSING, listed, percent
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,18 @@ def harder(of: Bench, model: str, words: str, other: str, eps: float,
     return (*paired_difference(one[:n], two[:n]), n)
 
 
+def hardest_in_words(rows: pd.DataFrame, shares: tuple[str, ...] = ("1%", "5%")) -> str:
+    """Which attacks make the largest error where these shares are refused: "a at 1 % and b at 5 %", or "a, at 1 % and
+    at 5 %" where it is the same. rows: errors of one system, of one row an attack and share."""
+    top = {}
+    for share in shares:
+        found = rows[rows.detector == f"reject {share}"]
+        top[f"at {share.replace('%', ' %')}"] = listed(list(found[found.value == found.value.max()].loss), MISSING)
+    if len(set(top.values())) == 1:
+        return f"{next(iter(top.values()))}, {listed(list(top))}"
+    return listed([f"{words} {place}" for place, words in top.items()])
+
+
 def read_by_others(of: Bench, cases: dict[str, tuple[str, str]], radii=(0.3, 0.4)) -> pd.DataFrame:
     """Images that a system misreads under an attack, and what f makes of them, which was not attacked.
 
@@ -194,7 +207,8 @@ def as_likely(natural: np.ndarray, attacked: np.ndarray, share: float = 0.05) ->
 
 
 def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, float]], rejected: float = 0.01) -> dict:
-    """Arguments of `plots.grid`: the first test images, unselected, and what attacks made of them, a row each.
+    """Arguments of `plots.grid`: the first test images, unselected, and what attacks made of them, a row each, named
+    also by the share of all its images that deceive: a few pictures may by chance hold none or hold nothing else.
 
     clean: (image, H, W) in [0, 1]. cases: row name -> (system, attack, eps). The caption says what the attacked system
     reads, in brackets if it refuses the image, and what f reads; a red frame marks what the system misreads
@@ -204,18 +218,21 @@ def pictures(of: Bench, clean: np.ndarray, cases: dict[str, tuple[str, str, floa
     """
     found = {row: (model, of.at(eps)[words]) for row, (model, words, eps) in cases.items() if words in of.at(eps)}
     count = min((len(record["thumbs"]) for _, record in found.values()), default=0)
-    images, captions, flagged = [list(clean[:count])], [[""] * count], [[False] * count]
-    for model, record in found.values():
-        seen, f = reading(record, model)[0][:count], record["f"].argmax(1)[:count]
-        accepted = (fitted(of.natural["validation"], model, rejected)(record)[1] if of.ready else seen == seen)[:count]
+    images, captions, flagged, rows = [list(clean[:count])], [[""] * count], [[False] * count], ["test image"]
+    for row, (model, record) in found.items():
+        seen, f = reading(record, model)[0], record["f"].argmax(1)
+        accepted = fitted(of.natural["validation"], model, rejected)(record)[1] if of.ready else seen == seen
+        deceived = accepted & (seen != record["label"])
         images.append(list(record["thumbs"][:count, 0]))
-        captions.append([f"{a}, f: {b}" if passed else f"({a}), f: {b}" for a, b, passed in zip(seen, f, accepted)])
-        flagged.append((accepted & (seen != record["label"][:count])).tolist())
+        captions.append([f"{a}, f: {b}" if passed else f"({a}), f: {b}"
+                         for a, b, passed in zip(seen[:count], f, accepted)])
+        flagged.append(deceived[:count].tolist())
+        rows.append(f"{row}\n{percent(deceived.mean(), 0)} of {len(deceived)}")
     first = next(iter(found.values()))[1] if found else None
     columns = [f"a {k}" for k in first["label"][:count]] if found else []
     if found and all("target" in record.arrays for _, record in found.values()):
         columns = [f"{own} to {k}" for own, k in zip(first["label"][:count], first["target"])]
-    return {"images": images, "rows": ["test image", *found] if found else [], "columns": columns,
+    return {"images": images, "rows": rows if found else [], "columns": columns,
             "captions": captions, "flagged": flagged}
 
 

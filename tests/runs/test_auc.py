@@ -148,6 +148,18 @@ def test_what_its_own_attack_cannot_touch_and_the_main_one_can_is_named():
     assert strength.taught(rows[rows.kind == "main"]).empty and strength.fallen(found[:0], {}) == "no rows yet"
 
 
+def test_a_system_is_held_against_print_over_the_classes_that_it_has():
+    main = pd.DataFrame([("linf0.5", "8", 0.46), ("linf0.5", "0", 0.99), ("l2-2.5", "1", 0.99968)],
+                        columns=["variant", "class", "value"])
+    found = strength.beside_print(main, "laptop")
+    assert list(found.index) == ["linf0.5", "l2-2.5"] and found["class"].tolist() == ["8", "1"]
+    assert found["mean"].tolist() == [0.725, 0.99968] and found["published"]["l2-2.5"] == 0.99968
+    assert found["published inner"].tolist() == ["100 × 0.01", "100 × 0.1"]
+    names = {"linf0.5": "A", "l2-2.5": "B"}
+    assert strength.far_below(found, names) == "within 0.01 of the printed mean: B; farther below it: A"
+    assert strength.far_below(strength.beside_print(main[:0], "laptop"), names).endswith("below it: none")
+
+
 def test_the_main_attack_beside_another_optimiser_is_that_of_the_first_table(tmp_path):
     for name, attack in (("adam", "adam"), ("sign", "normgrad")):
         one = stored([0.0], [2], variant="linf0.3", norm="linf", eps=0.3, steps=200, step_size=0.01, attack=attack,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib import tables
@@ -68,6 +69,15 @@ def test_a_worst_case_holds_what_was_found_in_smaller_balls_and_its_parts_stand_
             == pytest.approx(1 / 6))
 
 
+def test_the_attack_of_the_largest_error_is_named_once_where_it_is_the_same():
+    rows = pd.DataFrame([("a", "reject 1%", 0.2), ("b", "reject 1%", 0.1), ("a", "reject 5%", 0.1)],
+                        columns=["loss", "detector", "value"])
+    assert views.hardest_in_words(rows) == "a, at 1 % and at 5 %"
+    tied = pd.concat([rows, pd.DataFrame([("b", "reject 5%", 0.1)], columns=rows.columns)])
+    assert views.hardest_in_words(tied) == "a at 1 % and a and b at 5 %"
+    assert views.hardest_in_words(rows[:0]).startswith(tables.MISSING)
+
+
 def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
     found = rivals.at_equal_accuracy(bench, 0.3)
     assert found.accuracy.iloc[0] == 1 and found.n.tolist() == [4] * len(found)            # Madry's network reads all
@@ -81,8 +91,10 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
             == "at 100.0 % the integrated one surely more and the generative one surely less")
     assert (rivals.in_words(sure.assign(**{"low GAT-generative": 0.1, "high GAT-generative": 0.2}).head(1))
             == "at 100.0 % both surely more")
+    assert rivals.tally(sure.head(1), sure.head(1)) == (
+        "Of 4 comparisons the detectors err surely less than this robust network in 2, surely more in 2.")
     nothing = rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3)
-    assert nothing.empty and rivals.lines(nothing).empty
+    assert nothing.empty and rivals.lines(nothing).empty and rivals.tally(nothing) == "No rows yet."
 
 
 def test_intervals_are_widened_for_as_many_comparisons_as_there_are(bench):
@@ -177,7 +189,7 @@ def test_pictures_say_what_both_read_and_frame_what_is_misread_and_accepted(benc
     clean = np.zeros((6, 28, 28))
     shown = views.pictures(bench, clean, {"generative": ("GAT-generative", "detectors (9)", 0.3),
                                           "not stored": ("Madry", "Madry (8)", 0.3)})
-    assert shown["rows"] == ["test image", "generative"] and shown["columns"] == ["a 0", "a 1", "a 2", "a 0"]
+    assert shown["rows"] == ["test image", "generative\n17 % of 6"] and shown["columns"] == ["a 0", "a 1", "a 2", "a 0"]
     assert shown["captions"][1][0] == "1, f: 0" and shown["flagged"][1] == [True, False, False, False]
 
 
