@@ -125,9 +125,9 @@ PROFILES = {
         stops=(12_000, 30_000, 60_000, 120_000),
         images={"fgsm": {"decoder": 300, "BNN": 300, "other": 500}, "pgd": {"decoder": 100, "BNN": 100, "other": 200},
                 "mim": {"decoder": 60, "BNN": 60, "other": 200},
-                "cw": {"decoder": 5, "BNN": 10, "other": 60},
-                "strong": {"decoder": 20, "BNN": 20, "other": 50},
-                "referee": {"decoder": 30, "other": 400}, "averaging": {"decoder": 20, "other": 20},
+                "cw": {"decoder": 10, "BNN": 10, "other": 60},
+                "strong": {"decoder": 25, "BNN": 25, "other": 100},
+                "referee": {"decoder": 100, "other": 400}, "averaging": {"decoder": 20, "other": 20},
                 "spread": {"decoder": 20, "BNN": 20, "other": 100}}, spread_on="shortened"),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
