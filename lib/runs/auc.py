@@ -14,7 +14,7 @@ from lib.metrics import auc_interval
 from lib.models import stream
 from lib.profiles import DETECTORS, SYSTEMS
 from lib.profiles import profile as profile_of
-from lib.results import COLUMNS, Record, same
+from lib.results import COLUMNS, Record, same, significant
 from lib.runs import units
 from lib.runs.heads import ball, trained_heads
 from lib.runs.systems import BATCH, InBfloat16, read, signed
@@ -114,9 +114,9 @@ def compute(system: str, k: int, test: Test, n: int, profile: str, seed: int, re
     x = dataset.test.images(outside)
     moved = torch.cat([attacked(heads, part.to(device), 0, test, index.tolist(), seed).cpu()
                        for part, index in zip(x.split(BATCH[device.type]), outside.split(BATCH[device.type]))])
-    arrays = {"natural": read(heads, dataset.test.images(inside), device)[:, 0],
-              "index": outside.numpy().astype(np.int32), "others": read(heads, x, device)[:, 0],
-              "attacked": read(heads, moved, device)[:, 0],
+    arrays = {"natural": significant(read(heads, dataset.test.images(inside), device)[:, 0]),
+              "index": outside.numpy().astype(np.int32), "others": significant(read(heads, x, device)[:, 0]),
+              "attacked": significant(read(heads, moved, device)[:, 0]),
               "label": dataset.test.y[outside].numpy().astype(np.int8)}
     return arrays, settings_for(system, k, test, profile, seed) | {"data": dataset.source}
 

@@ -19,7 +19,7 @@ from lib.metrics import auc_interval, wilson
 from lib.models import stream
 from lib.profiles import DETECTORS
 from lib.profiles import profile as profile_of
-from lib.results import COLUMNS, RESULTS, Record, read_record, same
+from lib.results import COLUMNS, RESULTS, Record, read_record, same, significant
 from lib.runs import reject, systems, units
 from lib.runs.heads import split
 from lib.runs.systems import read
@@ -74,7 +74,7 @@ def compute(load: Callable, system: str, kind: str, n: int, profile: str, seed: 
         x, source, arrays = part.images(index), dataset.source, {"label": part.labels(index).numpy().astype(np.int8)}
     else:
         (x, source), arrays = images_of(kind, n, profile, seed), {}
-    arrays |= {name: read(net, x, device) for name, net in load(system, device).items()}
+    arrays |= {name: significant(read(net, x, device)) for name, net in load(system, device).items()}
     return arrays, settings_for(system, kind, profile, seed) | {"data": "; ".join(dict.fromkeys((dataset.source,
                                                                                                source)))}
 
