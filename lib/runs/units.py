@@ -169,8 +169,10 @@ def _bring_up_to_date(rows: Path, folder: Path, summarise: Callable[[list[Record
     """Write the rows anew, if not `certainly` then where there are none, where a process died before it told of its
     record, or where they say that they were made from other records: some were copied here, replaced or removed."""
     there = inventory(folder)
-    if rows.exists() and not certainly and not _news(folder) and (not there or inventory_in(rows) == there):
-        return                                      # without records, rows are taken as they are
+    if rows.exists() and not certainly and not _news(folder):
+        if not there or inventory_in(rows) == there:
+            return                                  # without records, rows are taken as they are
+        read_rows(rows)                             # damaged ones are told of, not covered up
     with locked(folder / "rows"):
         told = [mark for mark in _news(folder) if _record(mark).exists()]  # before reading: what comes later stays news
         there = inventory(folder)                   # likewise
