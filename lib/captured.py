@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lib.arithmetic import products
 from lib.models.noise import Noise, stream
 from lib.profiles import Training
 
@@ -47,7 +48,7 @@ class Update:
 
     def ascend(self, x: Tensor, y: Tensor, noise, beta: float = 1.0) -> Tensor:
         """Move the weights; the mean objective before, a scalar."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.dtype == "bfloat16"):
+        with products(self.training.dtype, self.device):
             objective = self.model.objective(x, y, noise, **({"beta": beta} if beta < 1 else {})).mean()
         self.optimiser.zero_grad()
         (-objective).backward()

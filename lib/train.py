@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from lib.arithmetic import serves, used
 from lib.captured import update_of
 from lib.profiles import Training
 from lib.results import atomic
@@ -62,9 +63,12 @@ def _named(path: Path):
 def save_weights(path: Path, model: nn.Module, settings: Mapping) -> None:
     """Write float16 weights with their settings in the header, all or nothing; round the model in place to match.
 
-    Rounded before any number is computed, so that tracked weights and rows belong together.
+    A dtype is stated as it was used (`lib.arithmetic`). Rounded before any number is computed, so that tracked weights
+    and rows belong together.
     """
-    weights = rounded(model)
+    device, weights = next(model.parameters()).device, rounded(model)
+    if "dtype" in settings:
+        settings = {**settings, "dtype": used(settings["dtype"], device)}
     _write(path, weights, {"settings": json.dumps(settings, sort_keys=True)})
 
 
@@ -96,8 +100,9 @@ def agree(path: Path, settings: Mapping, expected: Mapping, recipe: Mapping = Ma
     """Raises ValueError, naming the file and the first disagreement, where the settings of saved weights are others
     than expected, or state another recipe."""
     for key, value in {**expected, **{key: value for key, value in recipe.items() if key in settings}}.items():
-        if settings.get(key) != value:
-            raise ValueError(f"checkpoint {path} has {key} = {settings.get(key)!r}, expected {value!r}; it belongs to "
+        stated = settings.get(key)
+        if not (serves(stated, value) if key == "dtype" else stated == value):
+            raise ValueError(f"checkpoint {path} has {key} = {stated!r}, expected {value!r}; it belongs to "
                              "another model or setting: name the right file, or delete this one and train again")
 
 

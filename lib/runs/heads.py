@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lib.arithmetic import BFLOAT16, products
 from lib.attacks import L2, Linf, adam_pgd
 from lib.attacks.norms import Ball, length
 from lib.data import Split
@@ -105,7 +106,7 @@ def validation_auc(heads: Heads, classes: tuple[int, ...], profile: str, inner: 
         step = inner.step_size if settings.steps is None else 2 * inner.eps / settings.validation_steps
 
         def logit(x, index=index):
-            with torch.autocast(x.device.type, torch.bfloat16):
+            with products(BFLOAT16, x.device):
                 return heads.picked(x, index[:len(x)])
 
         device = heads.stacked["0_weight"].device

@@ -55,10 +55,10 @@ class Pooled:
         if other := [r.path.name for r in records if r.settings["cells"] != settings["cells"]]:
             raise ValueError(f"records {', '.join(other)} hold other attacks than {records[0].path.name}; "
                              "delete the older ones, which are then computed anew")
-        for name in ("weights", "data", "dtype"):
+        for name in ("weights", "data"):
             same(records, name)
         settings["seconds"] = round(sum(r.settings["seconds"] for r in records), 1)
-        for name in ("commit", "device", "torch"):
+        for name in ("commit", "device", "dtype", "torch"):
             settings[name] = "+".join(dict.fromkeys(r.settings[name] for r in records))
         per_cell = ("predictions", "log_joint", "l2", "linf")
         arrays = {name: np.concatenate([r[name] for r in records], axis=1 if name in per_cell else 0)

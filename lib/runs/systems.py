@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lib.arithmetic import BFLOAT16, products
 from lib.locks import once
 from lib.models import ConvNet, Heads, stream
 from lib.profiles import DETECTORS
@@ -72,16 +73,16 @@ def signed(found: tuple[dict, dict], *weights, **which) -> tuple[dict, dict]:
 
 @dataclass(frozen=True)
 class InBfloat16:
-    """A network as attacks see it: its products in bfloat16, its logits in float32."""
+    """A network as attacks see it: its products in bfloat16 (`lib.arithmetic`), its logits in float32."""
 
     net: Heads | ConvNet
 
     def __call__(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with products(BFLOAT16, x.device):
             return self.net(x)
 
     def picked(self, x: Tensor, index: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, torch.bfloat16):
+        with products(BFLOAT16, x.device):
             return self.net.picked(x, index)
 
 

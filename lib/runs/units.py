@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from lib.arithmetic import serves, used
 from lib.locks import locked
 from lib.memory import keep_memory
 from lib.profiles import profile as profile_of
@@ -63,14 +64,15 @@ def stored(record: Path, images: int = 0, expected: Mapping = MappingProxyType({
 
 def disagreement(stated, wanted, name: str = "") -> tuple[str, object, object] | None:
     """The first setting in which a record differs from what is wanted: its name and both values. What the record does
-    not state is not compared: it may be older than the setting."""
+    not state is not compared: it may be older than the setting; a dtype need only serve (`lib.arithmetic`)."""
     if isinstance(stated, dict) and isinstance(wanted, dict):
         inside = [(f"{name}.{key}" if name else key, stated[key], wanted[key]) for key in wanted if key in stated]
     elif isinstance(stated, list) and isinstance(wanted, list):
         inside = [(f"{name}[{at}]", *both) for at, both in enumerate(zip(stated, wanted))]
         inside.append((f"length of {name}", len(stated), len(wanted)))
     else:
-        return None if stated == wanted else (name, stated, wanted)
+        fits = serves(stated, wanted) if name == "dtype" else stated == wanted
+        return None if fits else (name, stated, wanted)
     return next((found for key, *both in inside if (found := disagreement(*both, key))), None)
 
 
@@ -92,8 +94,9 @@ def device_of(name: str) -> torch.device:
 
 def origin(device: torch.device, dtype: str, data: str, seconds: float) -> dict:
     """Where a record comes from: the columns ORIGIN of its rows."""
-    return {"commit": commit(), "device": device_name(device), "dtype": dtype, "torch": torch.__version__.split("+")[0],
-            "data": data, "seconds": round(seconds, 2), "date": time.strftime("%Y-%m-%d")}
+    return {"commit": commit(), "device": device_name(device), "dtype": used(dtype, device),
+            "torch": torch.__version__.split("+")[0], "data": data, "seconds": round(seconds, 2),
+            "date": time.strftime("%Y-%m-%d")}
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lib import data
+from lib.arithmetic import products
 from lib.models import Noise, stream
 from lib.profiles import Profile
 from lib.profiles import profile as profile_of
@@ -54,7 +55,7 @@ class Victim:
 
             def logits(x: Tensor) -> Tensor:
                 draws = Noise(purpose, self.seed, own, 0 if fixed else next(calls))
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+                with products(dtype, self.device):
                     return self.model.logits(x, draws, self.profile.samples).float()
             return logits
         return of

@@ -85,6 +85,15 @@ def test_records_of_different_attacks_are_not_pooled(folder):
         outcomes.Pooled.of([record, older])
 
 
+def test_records_of_two_formats_are_pooled_and_both_are_named(folder):
+    whitebox.whitebox("smoke", results=folder, only="GFZ_fgsm_seed0_00000-00004")
+    record = read_record(folder / "smoke/whitebox/GFZ_fgsm_seed0_00000-00004.npz")
+    first, second = (replace(record, arrays=record.arrays | {"index": record["index"] + 4 * at},
+                             settings=record.settings | {"dtype": dtype})
+                     for at, dtype in enumerate(("bfloat16", "float32")))
+    assert outcomes.Pooled.of([first, second]).settings["dtype"] == "bfloat16+float32"
+
+
 def test_carlini_keeps_one_row_set_a_constant(folder):
     rows = carlini.carlini("smoke", results=folder, only="DBX_cw_seed0_00000-00004")
     assert set(select(rows, metric="accuracy").variant) == {"c=1", "c=10"}

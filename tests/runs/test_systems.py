@@ -53,7 +53,7 @@ def test_weights_of_another_length_of_training_are_refused(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("name, part, other", [("f", "classifier", {"batch": 63}), ("f", "classifier", {"rate": 1e-2}),
-                                               ("Madry", "robust", {"dtype": "float32"})])
+                                               ("Madry", "robust", {"rate": 1e-2})])
 def test_weights_of_another_recipe_are_refused(tmp_path, monkeypatch, name, part, other):
     systems.classifier(name, "smoke", 0, torch.device("cpu"), tmp_path)
     smoke = systems.DETECTORS["smoke"]

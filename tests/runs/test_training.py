@@ -28,7 +28,7 @@ def test_only_a_training_of_one_piece_tells_its_seconds(tmp_path, cut_off):
     assert settings.get("resumed", False) is cut_off
 
 
-@pytest.mark.parametrize("other", [{"kl_warmup": 1}, {"dtype": "float32"}, {"rate": 2e-3}])
+@pytest.mark.parametrize("other", [{"kl_warmup": 1}, {"batch": 7}, {"rate": 2e-3}])
 def test_weights_of_another_recipe_are_refused(tmp_path, monkeypatch, other):
     trained("DBX", "smoke", 0, torch.device("cpu"), results=tmp_path)
     recipe = replace(recipe_of("DBX", "smoke"), **other)
