@@ -184,8 +184,10 @@ class DetectorProfile:
     robust_inner: Inner
     robust_ramp: int
     systems: Mapping[str, tuple[int, ...]]
-    auc_images: Mapping[str, int]       # negatives: main test, balls of other systems, long test, others
-    attacked_images: Mapping[str, int]  # first test images that systems are attacked on, by family; images of no class
+    auc_images: Mapping[str, int]       # negatives: main test (a system by its name may have more), balls of other
+                                        # systems, long test, others
+    attacked_images: Mapping[str, int]  # first test images that systems are attacked on, by family ("published": the
+                                        # losses and the radius of Figure 2a); images of no class
     attack_steps: int = 100             # of those attacks
     held_out: int = 10_000              # training images kept for validation
 
@@ -216,8 +218,9 @@ DETECTORS = {
         classifier=Training(9_375, batch=32, rate=5e-4, schedule="one-cycle"),
         robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_inner=Inner("linf", 0.3, 10, 0.075),
         robust_ramp=1_800, systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN},
-        auc_images={"main": 500, "balls": 400, "long": 100, "others": 100},
-        attacked_images={"single": 500, "aligned": 100, "distortion": 30, "untargeted": 10, "strangers": 1_000}),
+        auc_images={"main": 500, "linf0.3": 2_000, "balls": 400, "long": 100, "others": 100},
+        attacked_images={"single": 500, "published": 1_000, "aligned": 100, "distortion": 30, "untargeted": 10,
+                         "strangers": 1_000}),
     "paper": DetectorProfile(
         Training(100 * 156, batch=320, rate=5e-4), negatives=32, steps=None, span=0.0, candidates=20,
         validation_images=10_000, validation_steps=200, classifier=Training(18_750, batch=32, rate=5e-4),

@@ -63,6 +63,7 @@ ATTACKS = {
     "random class, generative": Attack(lambda n, t: lambda x: n["heads"].picked(x, t), "GAT-generative", "random"),
     "random class, Madry": Attack(lambda n, t: lambda x: n["madry"].picked(x, t), "Madry", "random"),
 }
+AS_PUBLISHED = ("classifier (8)", "detectors (9)", "combined (11)", "switching (12)", "Madry (8)")      # Figure 2a
 HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also at a larger radius, there with best iterates too
 # of the first two, by their best iterates too
 RIVALS = ("detectors, cross-entropy", "detectors, margin", "combined (11)")
@@ -150,7 +151,8 @@ def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
     """Every unit of a system: attack, eps, best iterate or last, images."""
     sizes, eps = DETECTORS[profile].attacked_images, SYSTEMS[system].eps
     of = {kind: [name for name in ATTACKS if ATTACKS[name].towards == kind] for kind in ("", "every", "random")}
-    wanted = [(name, eps, False, sizes["aligned" if kind else "single"]) for kind in ("", "every") for name in of[kind]]
+    wanted = [(name, eps, False, sizes.get("published", sizes["single"]) if name in AS_PUBLISHED else
+               sizes["aligned" if kind else "single"]) for kind in ("", "every") for name in of[kind]]
     wanted += [(name, eps, True, sizes["single"]) for name in LOOKED_AT]
     farther = [(name, False, sizes["single"]) for name in of["random"]]
     if profile != "smoke":
