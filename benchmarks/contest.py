@@ -7,13 +7,14 @@ import numpy as np
 import torch
 
 from benchmarks.timing import alternating, matrix_rate, operations, peak_memory
+from lib.arithmetic import used
 from lib.results import Record
 
 
 @dataclass(frozen=True)
 class Entry:
     """One way. run: does the work on all images of the contest, or on `images` of its own. dtype: that of its matrix
-    products."""
+    products, where the processor has it (`lib.arithmetic`); records say which was used."""
 
     run: Callable[[], object]
     dtype: str = "float32"
@@ -42,11 +43,11 @@ class Contest:
     def compute(self, rounds: int, device: torch.device, profile: str, seed: int, matrix: int) -> tuple[dict, dict]:
         """The record of this contest: seconds of each entry in each round, (entry, round). matrix: side of the square
         matrices whose product is the yardstick."""
+        dtypes = {name: used(entry.dtype, device) for name, entry in self.entries.items()}
         rates = {dtype: matrix_rate(getattr(torch, dtype), device, size=matrix)
-                 for dtype in {e.dtype for e in self.entries.values()}
-                 } if self.counted else {}
+                 for dtype in set(dtypes.values())} if self.counted else {}
         seconds = alternating({name: entry.run for name, entry in self.entries.items()}, rounds)
-        cells = [{"variant": name, "dtype": entry.dtype, "rate": rates.get(entry.dtype),
+        cells = [{"variant": name, "dtype": dtypes[name], "rate": rates.get(dtypes[name]),
                   "images": entry.images or self.images,
                   "megabytes": peak_memory(entry.run, device) if self.weighed else None,
                   "operations": operations(entry.run) if self.counted else None,

@@ -9,6 +9,7 @@ import torch
 from benchmarks import ways
 from benchmarks.contest import Contest, Entry
 from benchmarks.subjects import Subject
+from lib.arithmetic import BFLOAT16, used
 from lib.models import decoder
 
 PLAIN, LIGHTER, OURS, OURS_COARSE = "plain", "plain, no weight gradients", "ours, float32", "ours, bfloat16"
@@ -57,7 +58,7 @@ def tried(subject: Subject, compiled: bool) -> Contest:
     net = subject.model.factors["x"].decoder
     generator = torch.Generator().manual_seed(0)
     h = torch.rand(decoder.PIECE["cpu"], net.dense.in_features, generator=generator).to(subject.x.device)
-    weights = net.weights(torch.bfloat16)
+    weights = net.weights(getattr(torch, used(BFLOAT16, subject.x.device)))
 
     def way(maps: Callable = decoder.Decoder.maps, means: Callable = decoder.Decoder.means) -> Entry:
         @torch.no_grad()

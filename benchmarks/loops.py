@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from benchmarks import naive, peers
 from benchmarks.contest import Contest, Entry
 from benchmarks.subjects import Subject
+from lib.arithmetic import products
 from lib.attacks import Linf, carlini_wagner, cross_entropy, margin, pgd
 from lib.attacks import spsa as estimating
 from lib.models import Noise, class_scores
@@ -48,7 +49,7 @@ def bayes(subject: Subject, *, steps: int) -> Contest:
         def logits(x):
             draws = noise.normal(*subject.noise.shape[:2], subject.noise.shape[3]).to(x).permute(1, 2, 0, 3)
             noise.step += 1
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+            with products(dtype, x.device):
                 return class_scores(subject.model, x, draws).float()
         start = Linf(EPS).random_start(subject.x, torch.Generator().manual_seed(0))
         return pgd(cross_entropy(logits, subject.y), subject.x, Linf(EPS), steps=steps,

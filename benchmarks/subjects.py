@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import naive
+from lib.arithmetic import products
 from lib.attacks import cross_entropy, input_gradient
 from lib.data import load
 from lib.models import Noise, build, class_scores
@@ -41,7 +42,7 @@ class Subject:
             noise = self.noise[:, :, part]
 
             def logits(x: Tensor, noise=noise) -> Tensor:
-                with torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == "bfloat16"):
+                with products(dtype, x.device):
                     return scores(self.model, x, noise).float()
             found.append(input_gradient(cross_entropy(logits, self.y[part]), self.x[part]))
         return torch.cat(found)

@@ -1,7 +1,6 @@
 """Training updates, detectors side by side, and detectors fitted on many scores."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.contest import Contest, Entry
+from lib.arithmetic import BFLOAT16, products
 from lib.attacks import cross_entropy, input_gradient
 from lib.detectors import DETECTORS as FITTED
 from lib.models import ConvNet, Heads, Noise, build
@@ -31,7 +31,7 @@ def update(name: str, batch: int, device: torch.device) -> Contest:
         optimiser = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
 
         def run():
-            with _coarse(device, dtype):
+            with products(dtype, device):
                 objective = model.objective(x, y, Noise("bench", 0, range(batch))).mean()
             optimiser.zero_grad()
             (-objective).backward()
@@ -56,7 +56,7 @@ def detectors(classes: int, steps: int, device: torch.device, profile: str) -> C
 
     def objective(heads: Heads, own: tuple[int, ...]):
         taught = AgainstNegatives(heads, own, inner, settings.negatives)
-        with _coarse(device, "bfloat16"):
+        with products(BFLOAT16, device):
             value = taught.objective(x, y, Noise("bench", 0, range(batch))).mean()
         heads.zero_grad()
         value.backward()
@@ -126,7 +126,3 @@ def _model(make: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return make()
-
-
-def _coarse(device: torch.device, dtype: str):
-    return torch.autocast(device.type, torch.bfloat16) if dtype == "bfloat16" else nullcontext()

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lib.arithmetic import BFLOAT16, products
 from lib.models import DeepBayes, decoder
 from lib.models.decoder import Pixels
 
@@ -95,7 +96,7 @@ def foresee(model: DeepBayes, x: Tensor, noise: Tensor, y: Tensor, nats: float, 
     further one only if, with the best pixels' term of its class, it would come within `nats` of the best of those that
     it is weighed against: the true class's own samples, or all the others'.
     """
-    with torch.autocast(x.device.type, torch.bfloat16):
+    with products(BFLOAT16, x.device):
         every = torch.arange(model.classes, device=x.device)[:, None].expand(-1, len(x))
         q = model.posterior(model.posterior.trunk(x), every)
         value = {"x": x, "y": every, "z": q.at(noise)}

@@ -14,6 +14,7 @@ import torch
 from benchmarks import bench, gradients, loops, peers, timing, ways
 from benchmarks.contest import Contest, Entry, rows
 from benchmarks.subjects import subject
+from lib.arithmetic import products
 from lib.attacks import Linf, cross_entropy, pgd
 from lib.models import CNN, decoder
 from lib.results import Record
@@ -65,7 +66,7 @@ def test_the_ways_that_were_tried_decode_the_same_images(gfz):
 def test_foresight_decodes_some_samples_and_gives_them_their_weight(gfz):
     x, y = gfz.x, gfz.y
     every = ways.foresee(gfz.model, x, gfz.noise, y, nats=float("inf"), first=1)
-    with torch.autocast("cpu", torch.bfloat16):
+    with products("bfloat16", x.device):
         plain = gfz.model.log_weight(x, torch.arange(10)[:, None].expand(-1, 2), gfz.noise)
     torch.testing.assert_close(every, plain, rtol=1e-2, atol=0.5)
     few = ways.foresee(gfz.model, x, gfz.noise, y, nats=-float("inf"), first=1)
