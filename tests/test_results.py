@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from lib import results
+from lib import published, results
 
 
 def test_a_record_comes_back_as_it_was_written(tmp_path):
@@ -98,13 +98,13 @@ def test_one_says_what_it_looked_for():
 
 
 def test_published_tables_are_fractions_and_complete():
-    rows = results.published("deep-bayes", "table1_mnist")
+    rows = published.table("deep-bayes", "table1_mnist")
     cell = results.one(rows, attack="pgd", source="white", model="GBZ", metric="accuracy_upto")
     assert (cell.value, cell.eps) == (0.3078, 0.3) and len(rows) == 48
-    assert results.one(results.published("deep-bayes", "table3_spsa"), dataset="mnist", attack="spsa",
+    assert results.one(published.table("deep-bayes", "table3_spsa"), dataset="mnist", attack="spsa",
                        model="GFZ").value == 0.682
     with pytest.raises(KeyError, match="table9.*table1_mnist"):
-        results.published("deep-bayes", "table9")
+        published.table("deep-bayes", "table9")
 
 
 def test_rows_are_found_again_by_any_eps_of_so_many_255ths(tmp_path):

@@ -8,7 +8,7 @@ import pandas as pd
 from lib.claims.contrasts import shown
 from lib.claims.evidence import Evidence
 from lib.claims.predicates import Finding, judge
-from lib.results import PAPER
+from lib.published import PAPER
 
 VERDICTS = ("holds", "holds as published", "fails", "undecided")
 COLUMNS = ("id", "where", "statement", "published", "ours", "of", "asked", "n", "seeds", "profile", "verdict", "why",

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import metrics
+from lib import metrics, published
 from lib.profiles import DETECTORS, SYSTEMS
-from lib.results import RESULTS, Record, published_auc, read_record, select
+from lib.results import RESULTS, Record, read_record, select
 from lib.runs.auc import Test, main_test
 from lib.runs.heads import trained_heads, variant_of
 from lib.runs.reading import agreement
@@ -78,7 +78,7 @@ def beside_print(main: pd.DataFrame, profile: str) -> pd.DataFrame:
     inner and published inner (steps and step size of the attack that trains), mean and published (AUC, over the classes
     that are printed too, or over all where none is), least and its class.
     """
-    printed = pd.concat([select(published_auc("1"), steps=200), published_auc("11"), published_auc("12")])
+    printed = pd.concat([select(published.auc("1"), steps=200), published.auc("11"), published.auc("12")])
     printed = printed.drop_duplicates(["variant", "class"])
     lines = {}
     for name in SYSTEMS:
@@ -155,7 +155,7 @@ def printed(table: str | None, system: str, k: str, test: Test, restarted: bool)
     """The published AUC of a test on a detector, NaN where the table has none."""
     if table is None:
         return np.nan
-    rows = select(published_auc(table), variant=system, steps=test.steps, step_size=test.step_size, **{"class": k})
+    rows = select(published.auc(table), variant=system, steps=test.steps, step_size=test.step_size, **{"class": k})
     rows = rows[(rows.restarts > 0) == restarted]
     return float(rows.value.iloc[0]) if len(rows) else np.nan
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lib import claims, results
+from lib import claims, published, results
 from lib.claims.ledger import COLUMNS
 from tests.claims.rows import bound, decided, frame, protocol, row
 
@@ -77,7 +77,7 @@ def test_with_no_rows_every_claim_is_undecided_and_says_what_it_waits_for(tmp_pa
 
 
 def test_the_tables_beside_the_claims_are_the_published_ones():
-    content = json.loads((results.PAPER / "deep-bayes.json").read_text())
+    content = json.loads((published.PAPER / "deep-bayes.json").read_text())
     assert content["table1_mnist"]["rows"][0]["cells"]["GBZ"] == {"mean_min_linf": 0.3, "victim_accuracy_pct": 30.78}
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from lib import tables
+from lib import published, tables
 from lib.profiles import DETECTORS
-from lib.results import Record, published_auc, read_record, read_rows, rows_from, tidy, write_record
+from lib.results import Record, read_record, read_rows, rows_from, tidy, write_record
 from lib.runs import auc, strength
 from lib.runs.heads import ball, fresh
 from lib.runs.training import dataset_of
@@ -82,7 +82,7 @@ def test_detectors_trained_with_longer_steps_than_published_are_all_tested_with_
 
 @pytest.mark.parametrize("table, count", [("1", 16), ("8", 16), ("9", 32), ("10", 4), ("11", 10), ("12", 10)])
 def test_published_tables_are_read_in_the_form_of_our_rows(table, count):
-    rows = published_auc(table)
+    rows = published.auc(table)
     assert len(rows) == count and set(rows.variant) <= set(strength.SYSTEMS)
     kinds = {strength.kind_of(auc.Test(r.norm, r.eps, int(r.steps), r.step_size, r.attack, int(r.restarts)),
                               r.variant, "paper")
@@ -93,7 +93,7 @@ def test_published_tables_are_read_in_the_form_of_our_rows(table, count):
 
 def test_a_table_that_is_not_of_auc_on_mnist_is_refused_with_the_choices():
     with pytest.raises(KeyError, match="no AUC table '3' on MNIST; expected one of 1, 8, 9, 10, 11, 12"):
-        published_auc("3")
+        published.auc("3")
 
 
 def test_rows_follow_from_records_and_agree_with_scikit_learn(tmp_path):
