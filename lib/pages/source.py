@@ -10,7 +10,8 @@ from lib.results import RESULTS, read_settings
 
 
 def origin(*frames: pd.DataFrame, results: Path | None = None) -> HTML:
-    """A line for each experiment among the rows of a page: records, dates, time of computing, device and code.
+    """A line for each experiment among the rows of a page: records, dates, time of computing, device, format of its
+    products (`lib.arithmetic`) and code.
 
     Dates are those of the records that the rows were computed from. Data that is JPEG, or of unknown source, is
     declared: numbers on it do not compare with those on original pixels. No rows at all: a sentence that says so.
@@ -20,7 +21,7 @@ def origin(*frames: pd.DataFrame, results: Path | None = None) -> HTML:
         return HTML('<div class="book-origin">No rows yet at this profile and seed.</div>')
     rows = pd.concat(frames)
     lines = "".join(_line(name, part, results) for name, part in rows.groupby("experiment", sort=False))
-    head = "".join(f"<th>{name}" for name in ("rows of", "records", "made on", "in", "on", "by code"))
+    head = "".join(f"<th>{name}" for name in ("rows of", "records", "made on", "in", "on", "multiplying in", "by code"))
     return HTML(f'<div class="book-origin"><table><thead><tr>{head}<tbody>{lines}</table>'
                 f"<p>Profile {_list(rows.profile)}. {_pixels(rows.data)}</p></div>")
 
@@ -35,9 +36,10 @@ def duration(seconds: float) -> str:
 def _line(experiment: str, rows: pd.DataFrame, results: Path | None) -> str:
     behind = _behind(experiment, rows, Path(results or RESULTS))
     taken, dates = sum(one.get("seconds", 0.0) for one in behind), sorted(one.get("date", "") for one in behind)
-    codes = pd.Series([code for codes in rows.commit for code in codes.split("+")])
+    formats, codes = (pd.Series([one for joined in rows[name] for one in joined.split("+")])
+                      for name in ("dtype", "commit"))
     cells = [escape(experiment), len(dates) or "–", _span(dates), duration(taken) if behind else "–",
-             _list(rows.device), _list(codes) or "of no commit"]
+             _list(rows.device), _list(formats) or "–", _list(codes) or "of no commit"]
     return "<tr>" + "".join(f"<td>{cell}" for cell in cells)
 
 

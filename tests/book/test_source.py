@@ -23,6 +23,11 @@ def test_each_record_is_counted_once_and_code_and_device_are_named(tmp_path):
     assert "<td>60 min" in said and "1a2b3c" in said and "CPU" in said and "Profile laptop" in said
 
 
+def test_formats_that_were_pooled_are_named_one_by_one(tmp_path):
+    record(tmp_path, "a")
+    assert "<td>bfloat16, float32<td>" in pages.origin(rows(dtype="bfloat16+float32"), results=tmp_path).data
+
+
 def test_dates_are_those_of_the_records_behind_the_rows(tmp_path):
     record(tmp_path, "a"), record(tmp_path, "b", date="2026-03-04")
     record(tmp_path, "c", date="1999-01-01", seed=1), record(tmp_path, "d", date="1999-01-01", model="CNN")
