@@ -12,7 +12,7 @@ from lib.attacks import adam_pgd, pgd
 from lib.metrics import auc as area
 from lib.metrics import auc_interval
 from lib.models import stream
-from lib.profiles import DETECTORS, SYSTEMS
+from lib.profiles import DETECTORS, SYSTEMS, namesake
 from lib.profiles import profile as profile_of
 from lib.results import COLUMNS, Record, same, significant
 from lib.runs import units
@@ -44,7 +44,7 @@ class Test:
 def main_test(system: str, profile: str, ball_of: str | None = None) -> Test:
     """The attack of Table 6: 200 steps (2 at smoke) in the ball that the system was trained in, or in that
     of another."""
-    inner = SYSTEMS[ball_of or system]
+    inner = SYSTEMS[namesake(ball_of or system)]
     return Test(inner.norm, inner.eps, 2 if profile == "smoke" else 200, inner.step_size)
 
 

@@ -180,7 +180,7 @@ def detection(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
                            compute(load, *job, profile, seed, device), job[0], profile, seed, results), n,
                        expected=settings_for(system, name, eps, best, profile, seed))
             for system, classes in DETECTORS[profile].systems.items()
-            if SYSTEMS[system].norm == "linf" and len(classes) == 10 for name, eps, best, n in plan(profile, system)]
+            if len(classes) == 10 and SYSTEMS[system].norm == "linf" for name, eps, best, n in plan(profile, system)]
     return units.ensure("detection", todo, reject.summarise, profile=profile, device=device, results=results,
                         fresh=fresh, only=only, seed=seed)
 

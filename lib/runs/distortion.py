@@ -148,7 +148,7 @@ def distortion(profile: str = "laptop", seed: int = 0, device: str = "auto", res
                            compute(fitted, *job, profile, seed, device), job[0], profile, seed, results, names=()), n,
                        expected=settings_for(system, p, profile, seed))
             for system, classes in DETECTORS[profile].systems.items()
-            if SYSTEMS[system].norm == "linf" and len(classes) == 10 for p, n in protocols(profile).items()]
+            if len(classes) == 10 and SYSTEMS[system].norm == "linf" for p, n in protocols(profile).items()]
     return units.ensure("distortion", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,
                         only=only, seed=seed)
 

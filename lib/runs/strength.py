@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib import metrics, published
-from lib.profiles import DETECTORS, SYSTEMS
+from lib.profiles import DETECTORS, SYSTEMS, namesake
 from lib.results import RESULTS, Record, read_record, select
 from lib.runs.auc import Test, main_test
 from lib.runs.heads import trained_heads, variant_of
@@ -139,9 +139,9 @@ def compared(kind: str, profile: str, seed: int, results: Path | None = None) ->
     """One line for each stored test of a kind: system, class, attack; columns of `change`, and the published AUC of the
     main attack and of this one where they are printed (NaN else; restarts are matched whatever their number). The main
     attack beside Table 8, which has no Adam, is that of Table 1."""
-    lines = {}
+    lines, order = {}, list(SYSTEMS)
     stored = records(profile, seed, results)
-    for (system, k), tests in sorted(stored.items(), key=lambda one: (list(SYSTEMS).index(one[0][0]), one[0][1])):
+    for (system, k), tests in sorted(stored.items(), key=lambda one: (order.index(namesake(one[0][0])), *one[0])):
         main = main_test(system, profile)
         for test, record in tests.items():
             if main in tests and kind_of(test, system, profile) == kind:
