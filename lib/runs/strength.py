@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lib import metrics, published
-from lib.profiles import DETECTORS, SYSTEMS, namesake
+from lib.profiles import DETECTORS, SHORT_STEPS, SYSTEMS, namesake
 from lib.results import RESULTS, Record, read_record, select
 from lib.runs.auc import Test, main_test
 from lib.runs.heads import trained_heads, variant_of
@@ -15,7 +15,7 @@ from lib.runs.reading import agreement
 from lib.runs.systems import read
 from lib.runs.training import checkpoint, dataset_of
 from lib.runs.units import device_of
-from lib.tables import MISSING, listed, number
+from lib.tables import MISSING, listed, number, percent
 
 PRINTED = {"longer": "1", "normgrad": "8", "restarts": "10"}    # kind -> table that prints the test
 
@@ -69,6 +69,33 @@ def fallen(found: pd.DataFrame, names: dict[str, str], by: float = 0.05) -> str:
         said.append(f"of {names[system]} {'class' if len(classes) == 1 else 'classes' if classes else 'none'} "
                     f"{', '.join(classes)}".strip())
     return "; ".join(said) or MISSING
+
+
+def short_steps(rows: pd.DataFrame, printed: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """Detectors that were trained once more with short inner steps, beside their namesakes, and how much of the
+    distance from those to print they make up (a fraction, over all of them; NaN where there is none).
+
+    rows: `with_kinds`. printed: published AUC under the main attack. Columns: as of `taught`, and n.
+    """
+    every, first = taught(rows), namesake(SHORT_STEPS)
+    again = select(every, variant=SHORT_STEPS)
+    found = every[every["class"].isin(again["class"]) & every.variant.isin([first, SHORT_STEPS])]
+    n = rows[rows.kind == "main"].set_index(["variant", "class"]).n
+    before, theirs = (select(frame, variant=first).set_index("class")[name].reindex(again["class"])
+                      for frame, name in ((every, "main"), (printed, "value")))
+    gained, missing = again.main.sum() - before.sum(), theirs.sum() - before.sum()
+    return (found.assign(n=[n[key] for key in zip(found.variant, found["class"])]),
+            gained / missing if len(again) else float("nan"))
+
+
+def blame(share: float) -> str:
+    """What a share of `short_steps` says of the long ones, by a rule that is older than the rows."""
+    if np.isnan(share):
+        return "No detector was trained with short steps here."
+    why = ("So it was the length of the steps." if share > 0.9 else
+           "So it was not the length of the steps." if share < 0.1 else
+           "So the length of the steps was a part of it, and not all.")
+    return f"Short steps make up {percent(share, 0)} of the distance to print. {why}"
 
 
 def beside_print(main: pd.DataFrame, profile: str) -> pd.DataFrame:

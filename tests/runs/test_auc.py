@@ -9,7 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from lib import published, tables
-from lib.profiles import DETECTORS
+from lib.profiles import DETECTORS, SHORT_STEPS
 from lib.results import Record, read_record, read_rows, rows_from, tidy, write_record
 from lib.runs import auc, strength
 from lib.runs.heads import ball, fresh
@@ -188,3 +188,30 @@ def test_tests_without_a_common_image_cannot_be_compared():
 def test_nothing_stored_gives_nothing_to_compare(tmp_path):
     assert strength.compared("longer", "laptop", 0, tmp_path).empty
     assert "Nothing to recompute" in strength.spot_check("linf0.3", "smoke", 0, "cpu", results=tmp_path)
+
+
+def auc_row(variant, value, steps, size, k="8", restarts=0, n=500) -> dict:
+    return {"experiment": "auc", "dataset": "mnist", "model": "GAT", "variant": variant, "class": k, "attack": "adam",
+            "norm": "linf", "eps": 0.5, "steps": steps, "step_size": size, "restarts": restarts, "metric": "auc",
+            "value": value, "n": n, "profile": "laptop", "seed": 0}
+
+
+@pytest.mark.parametrize("after, share, said", [(0.99, 0.98, "it was the length"), (0.52, 0.04, "was not the length"),
+                                                (0.75, 0.5, "a part of it")])
+def test_short_steps_are_held_against_the_distance_to_print(after, share, said):
+    rows = strength.with_kinds(tidy([
+        auc_row("linf0.5", 0.50, 200, 0.01), auc_row("linf0.5", 1.0, 12, 1 / 12, restarts=1),
+        auc_row("linf0.5", 0.97, 200, 0.01, k="3"), auc_row("linf0.5", 1.0, 12, 1 / 12, k="3", restarts=1),
+        auc_row(SHORT_STEPS, after, 200, 0.01), auc_row(SHORT_STEPS, 0.995, 40, 0.02, restarts=1)]))
+    found, made_up = strength.short_steps(rows, tidy([auc_row("linf0.5", 1.0, 200, 0.01)]))
+    assert set(found["class"]) == {"8"} and set(found.variant) == {"linf0.5", SHORT_STEPS} and set(found.n) == {500}
+    assert made_up == pytest.approx(share) and said in strength.blame(made_up)
+
+
+def test_without_a_training_with_short_steps_nothing_is_blamed():
+    rows = strength.with_kinds(tidy([auc_row("linf0.5", 0.5, 200, 0.01),
+                                     auc_row("linf0.5", 1.0, 12, 1 / 12, restarts=1)]))
+    found, share = strength.short_steps(rows, published.auc("11"))
+    assert found.empty and np.isnan(share) and "No detector" in strength.blame(share)
+    found, share = strength.short_steps(strength.with_kinds(tidy([])), published.auc("11"))
+    assert found.empty and np.isnan(share)

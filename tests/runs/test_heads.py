@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from lib.metrics import auc, auc_interval
 from lib.models import ConvNet, Heads, Noise
-from lib.profiles import DETECTORS, SYSTEMS, Inner, Training
+from lib.profiles import DETECTORS, SHORT_STEPS, SYSTEMS, Inner, Training, namesake
 from lib.results import read_record, select
 from lib.runs import heads as runs
 from lib.runs.training import checkpoint
@@ -187,6 +187,16 @@ def test_a_short_training_spans_the_ball_and_keeps_the_step_of_a_pixel_in_l2():
             assert inner.step_size == published.step_size
         else:
             assert inner.steps * inner.step_size == pytest.approx(laptop.span * published.eps)
+
+
+def test_the_training_with_short_steps_differs_from_its_namesake_in_its_inner_attack_alone():
+    laptop = DETECTORS["laptop"]
+    assert namesake(SHORT_STEPS) == "linf0.5" and set(laptop.systems[SHORT_STEPS]) < set(laptop.systems["linf0.5"])
+    short, long = laptop.inner(SHORT_STEPS), laptop.inner("linf0.5")
+    assert (short.norm, short.eps) == (long.norm, long.eps) and short.step_size < long.step_size / 4
+    assert short.steps * short.step_size >= short.eps                   # the whole radius can be reached
+    ours, theirs = (runs.recipe_of(system, "laptop") for system in (SHORT_STEPS, "linf0.5"))
+    assert {name for name in ours if ours[name] != theirs[name]} == {"inner_steps", "inner_step_size"}
 
 
 def test_training_keeps_the_checkpoint_of_the_best_validation_auc_and_says_which(tmp_path):
