@@ -195,7 +195,8 @@ class DetectorProfile:
     systems: Mapping[str, tuple[int, ...]]
     auc_images: Mapping[str, int]       # negatives: main test, balls of other systems, long test, others
     attacked_images: Mapping[str, int]  # first test images that systems are attacked on, by family ("published": the
-                                        # losses and the radius of Figure 2a); images of no class
+                                        # losses and the radius of Figure 2a, and of two of them their best iterates);
+                                        # images of no class
     attack_steps: int = 100             # of those attacks
     held_out: int = 10_000              # training images kept for validation
     inners: Mapping[str, Inner] = field(default_factory=dict)
