@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lib import metrics
 from lib.detectors import DETECTORS
-from lib.results import RESULTS, Record, read_record, read_settings, same
+from lib.results import RESULTS, Record, read_record, read_settings, same, significant
 
 FPR = 0.05
 RULES = ("quantile", "alpha")
@@ -31,7 +31,7 @@ def judged(victim, adversarial: Tensor, x: Tensor, y: Tensor, images: Sequence[i
                                    for cell, x_adv in enumerate(adversarial, first_cell)))
     delta = (adversarial - x).flatten(2)
     arrays = {"index": np.asarray(images, np.int32), "label": y.numpy().astype(np.int8),
-              "predictions": np.stack(predictions), "log_joint": np.stack(log_joint),
+              "predictions": np.stack(predictions), "log_joint": significant(np.stack(log_joint)),
               "l2": delta.norm(dim=2).numpy(), "linf": delta.abs().amax(2).numpy()}
     if thumbs:
         arrays["thumbs"] = (adversarial[:, :thumbs] * 255).round().byte().numpy()

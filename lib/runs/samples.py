@@ -39,7 +39,7 @@ def compute(model: str, seed: int, profile: str, results: Path | None, device: t
     nothing = np.zeros((len(counts), len(images)), np.float32)
     arrays = {"index": np.array(images, np.int32), "label": y.numpy().astype(np.int8), "l2": nothing, "linf": nothing,
               "predictions": np.stack([found.argmax(-1).T for found in logits]).astype(np.int8),
-              "log_joint": np.stack([found[-1] for found in logits]).astype(np.float32)}
+              "log_joint": significant(np.stack([found[-1] for found in logits]))}
     return arrays, settings_for(model, seed, profile) | {"data": dataset.source, "weights": victim.weights}
 
 
