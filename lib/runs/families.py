@@ -70,5 +70,5 @@ def against_adversarial_training(rows: pd.DataFrame, eps: float = 0.3) -> str:
         return "No network trained against attacks has rows here yet."
     line = found.iloc[0]
     kept = tables.interval(1 - line.value, 1 - line.high, 1 - line.low)
-    return (f"a network trained against PGD at {eps:g} keeps {kept} of {int(line.n)} images at that radius, under "
+    return (f"a network trained against PGD at {eps:g} keeps {kept} of {int(line.n):,} images at that radius, under "
             "another attack")

@@ -125,13 +125,17 @@ def harder(of: Bench, model: str, words: str, other: str, eps: float,
     return (*paired_difference(one[:n], two[:n]), n)
 
 
-def hardest_in_words(rows: pd.DataFrame, shares: tuple[str, ...] = ("1%", "5%")) -> str:
-    """Which attacks make the largest error where these shares are refused: "a at 1 % and b at 5 %", or "a, at 1 % and
-    at 5 %" where it is the same. rows: errors of one system, of one row an attack and share."""
+def hardest_in_words(of: Bench, model: str, words: list[str], eps: float,
+                     shares: tuple[float, ...] = (0.01, 0.05)) -> str:
+    """Which of some attacks make the largest error where these shares are refused, on the images that all of them got:
+    "a at 1 % and b at 5 %", or "a, at 1 % and at 5 %" where it is the same."""
     top = {}
     for share in shares:
-        found = rows[rows.detector == f"reject {share}"]
-        top[f"at {share.replace('%', ' %')}"] = listed(list(found[found.value == found.value.max()].loss), MISSING)
+        found = {name: wrong for name in words if (wrong := lost(of, model, name, eps, share)) is not None}
+        n = min(map(len, found.values()), default=0)
+        errors = {name: wrong[:n].mean() for name, wrong in found.items()}
+        most = [name for name, error in errors.items() if error == max(errors.values())]
+        top[f"at {100 * share:g} %"] = listed(most, MISSING)
     if len(set(top.values())) == 1:
         return f"{next(iter(top.values()))}, {listed(list(top))}"
     return listed([f"{words} {place}" for place, words in top.items()])
