@@ -92,9 +92,9 @@ def blame(share: float) -> str:
     """What a share of `short_steps` says of the long ones, by a rule that is older than the rows."""
     if np.isnan(share):
         return "No detector was trained with short steps here."
-    why = ("So it was the length of the steps." if share > 0.9 else
-           "So it was not the length of the steps." if share < 0.1 else
-           "So the length of the steps was a part of it, and not all.")
+    why = ("So it was the few, long steps." if share > 0.9 else
+           "So it was not the few, long steps." if share < 0.1 else
+           "So the few, long steps were a part of it, and not all.")
     return f"Short steps make up {percent(share, 0)} of the distance to print. {why}"
 
 

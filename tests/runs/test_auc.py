@@ -196,7 +196,7 @@ def auc_row(variant, value, steps, size, k="8", restarts=0, n=500) -> dict:
             "value": value, "n": n, "profile": "laptop", "seed": 0}
 
 
-@pytest.mark.parametrize("after, share, said", [(0.99, 0.98, "it was the length"), (0.52, 0.04, "was not the length"),
+@pytest.mark.parametrize("after, share, said", [(0.99, 0.98, "it was the few"), (0.52, 0.04, "was not the few"),
                                                 (0.75, 0.5, "a part of it")])
 def test_short_steps_are_held_against_the_distance_to_print(after, share, said):
     rows = strength.with_kinds(tidy([
