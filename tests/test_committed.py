@@ -43,8 +43,8 @@ def test_committed_rows_are_those_of_the_committed_records(experiment, tmp_path)
     keys = [k for k in committed.columns if k not in ("value", "low", "high")]
     again, committed = (f.sort_values(keys, kind="stable").reset_index(drop=True) for f in (again, committed))
     # an image whose distance is the threshold but for rounding may fall on the other side of it on another processor
-    moved = (again.value - committed.value).abs() * committed.n
-    split = committed.metric.isin(["fpr_tv", "detect_tv"]) & moved.between(0, 2, inclusive="right")
+    moved = (again.value - committed.value).abs() * committed.n         # images
+    split = committed.metric.isin(["fpr_tv", "detect_tv"]) & moved.between(0.5, 2.5)
     assert split.sum() <= 5
     pd.testing.assert_frame_equal(again[~split], committed[~split], rtol=1e-4, atol=1e-6, check_dtype=False)
     assert inventory_in(RESULTS / "laptop" / f"{experiment}.csv") == inventory(RESULTS / "laptop" / experiment)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from lib.profiles import profile as profile_of
+from lib.results import significant
 from lib.runs import outcomes, units
 from lib.runs.victims import Victim, first_images
 
