@@ -193,7 +193,8 @@ class DetectorProfile:
     robust_inner: Inner
     robust_ramp: int
     systems: Mapping[str, tuple[int, ...]]
-    auc_images: Mapping[str, int]       # negatives: main test, balls of other systems, long test, others
+    auc_images: Mapping[str, int]       # negatives: main test (of one system, by its name), balls of other systems,
+                                        # long test, others
     attacked_images: Mapping[str, int]  # first test images that systems are attacked on, by family ("published": the
                                         # losses and the radius of Figure 2a, and of two of them their best iterates);
                                         # images of no class
@@ -228,8 +229,8 @@ DETECTORS = {
         classifier=Training(9_375, batch=32, rate=5e-4, schedule="one-cycle"),
         robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_inner=Inner("linf", 0.3, 10, 0.075),
         robust_ramp=1_800, systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN,
-                                     SHORT_STEPS: (8,)}, inners={SHORT_STEPS: Inner("linf", 0.5, 40, 0.02)},
-        auc_images={"main": 500, "balls": 400, "long": 100, "others": 100},
+                                     SHORT_STEPS: (5, 8, 9)}, inners={SHORT_STEPS: Inner("linf", 0.5, 40, 0.02)},
+        auc_images={"main": 500, "linf0.3": 2_000, "balls": 400, "long": 100, "others": 100},
         attacked_images={"single": 500, "published": 1_000, "aligned": 100, "distortion": 30, "untargeted": 10,
                          "strangers": 1_000}),
     "paper": DetectorProfile(

@@ -57,9 +57,10 @@ def training_test(system: str, profile: str) -> Test:
 def tests(profile: str, system: str, k: int) -> dict[Test, int]:
     """Every test of detector k of a system, with how many negatives it gets."""
     sizes, main = DETECTORS[profile].auc_images, main_test(system, profile)
-    found, trained = {main: sizes["main"]}, training_test(system, profile)
+    n = sizes.get(system, sizes["main"])
+    found, trained = {main: n}, training_test(system, profile)
     if trained.step_size > main.step_size:      # longer steps than published: what they taught may end with them
-        found[trained] = sizes["main"]
+        found[trained] = n
     if k > 1 or profile == "smoke":
         return found
     tenfold = replace(main, steps=2000, step_size=main.step_size / 2)
