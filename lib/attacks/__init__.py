@@ -16,6 +16,7 @@ from lib.attacks.losses import towards as towards
 from lib.attacks.norms import L2 as L2
 from lib.attacks.norms import Ball as Ball
 from lib.attacks.norms import Linf as Linf
+from lib.attacks.norms import ball as ball
 from lib.attacks.one_vs_rest import aligned as aligned
 from lib.attacks.one_vs_rest import best_wrong_detector as best_wrong_detector
 from lib.attacks.one_vs_rest import combined as combined

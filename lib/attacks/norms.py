@@ -90,3 +90,10 @@ def _draw(sampler, shape: Sequence[int], generator: Generators) -> Tensor:
     if len(generator) != shape[0]:
         raise ValueError(f"{len(generator)} generators for {shape[0]} images; expected one, or one an image")
     return torch.stack([sampler(tuple(shape[1:]), generator=g) for g in generator]) if generator else torch.empty(shape)
+
+
+def ball(norm: str, eps: float) -> Ball:
+    """A ball by the name of its norm, "linf" or "l2". Raises ValueError for another."""
+    if norm not in ("linf", "l2"):
+        raise ValueError(f"unknown norm {norm!r}; expected 'linf' or 'l2'")
+    return Linf(eps) if norm == "linf" else L2(eps)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.attacks import adam_pgd, pgd
+from lib.attacks import adam_pgd, ball, pgd
 from lib.metrics import auc as area
 from lib.metrics import auc_interval
 from lib.models import stream
@@ -16,7 +16,7 @@ from lib.profiles import DETECTORS, SYSTEMS, namesake
 from lib.profiles import profile as profile_of
 from lib.results import COLUMNS, Record, same, significant
 from lib.runs import units
-from lib.runs.heads import ball, trained_heads
+from lib.runs.heads import trained_heads
 from lib.runs.systems import BATCH, InBfloat16, read, signed
 from lib.runs.training import dataset_of
 

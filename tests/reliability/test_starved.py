@@ -18,6 +18,7 @@ from lib.profiles import DETECTORS
 from lib.results import ROOT, read_record
 from lib.runs import heads, units
 from lib.runs.density import density
+from lib.runs.negatives import AgainstNegatives
 from lib.runs.training import training
 
 SUMMARISE = [{"experiment": "toy", "metric": "value", "value": 1.0, "seed": 0}]
@@ -69,9 +70,9 @@ def test_a_full_disk_is_named_keeps_what_was_there_and_is_mended_by_room(root, t
 def test_a_record_that_cannot_be_written_after_a_training_costs_no_training(root, tmp_path, tally, monkeypatch):
     """The same call goes on from where the training ended, to the same numbers."""
     faults, unit, updates = tally("starved", "a full disk after a training"), "GAT_linf0.3_classes3_seed0", []
-    sizes, objective = DETECTORS["smoke"], heads.AgainstNegatives.objective
+    sizes, objective = DETECTORS["smoke"], AgainstNegatives.objective
     monkeypatch.setitem(DETECTORS, "smoke", replace(sizes, training=replace(sizes.training, updates=6), candidates=3))
-    monkeypatch.setattr(heads.AgainstNegatives, "objective", lambda *args: (updates.append(1), objective(*args))[1])
+    monkeypatch.setattr(AgainstNegatives, "objective", lambda *args: (updates.append(1), objective(*args))[1])
 
     def trained(folder):
         updates.clear()

@@ -9,10 +9,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from lib import published, tables
+from lib.attacks import ball
 from lib.profiles import DETECTORS, SHORT_STEPS
 from lib.results import Record, read_record, read_rows, rows_from, tidy, write_record
 from lib.runs import auc, strength
-from lib.runs.heads import ball, fresh
+from lib.runs.heads import fresh
 from lib.runs.training import dataset_of
 
 TESTS = [auc.Test(norm, eps, 3, step, optimiser) for norm, eps, step in (("linf", 0.1, 0.05), ("l2", 0.5, 0.2))

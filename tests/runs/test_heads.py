@@ -10,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from safetensors import safe_open
 
+from lib.attacks import ball
 from lib.metrics import auc, auc_interval
 from lib.models import ConvNet, Heads, Noise
 from lib.profiles import DETECTORS, SHORT_STEPS, SYSTEMS, Inner, Training, namesake
 from lib.results import read_record, select
 from lib.runs import heads as runs
+from lib.runs.negatives import AgainstNegatives
 from lib.runs.training import checkpoint
 
 SHAPE = (1, 8, 8)
@@ -23,7 +25,7 @@ X, Y = torch.rand(40, *SHAPE, generator=GENERATOR), torch.arange(40) % 4
 
 
 def taught(classes, inner=Inner("linf", 0.1, 3, 0.05), negatives=6):
-    return runs.AgainstNegatives(runs.fresh(classes, 0, SHAPE), classes, inner, negatives)
+    return AgainstNegatives(runs.fresh(classes, 0, SHAPE), classes, inner, negatives)
 
 
 def noise(step=0):
@@ -92,7 +94,7 @@ def test_unknown_systems_and_norms_are_refused_with_the_choices():
     with pytest.raises(ValueError, match="unknown system 'linf0.1'; expected one of linf0.3"):
         DETECTORS["laptop"].inner("linf0.1")
     with pytest.raises(ValueError, match="unknown norm 'l1'"):
-        runs.ball("l1", 0.1)
+        ball("l1", 0.1)
 
 
 def test_the_paper_profile_trains_as_published():
