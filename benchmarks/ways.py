@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lib.arithmetic import BFLOAT16, products
+from lib.arithmetic import BFLOAT16, has_bfloat16, products
 from lib.models import DeepBayes, decoder
 from lib.models.decoder import Pixels
 
@@ -64,7 +64,7 @@ def _parity(weight, row: int, column: int, pad: bool = False):
 
 def packed(net, weights: list[Tensor]) -> list[Tensor] | None:
     """The hidden transposed convolutions' weights as oneDNN reads them, or None where it does not do them."""
-    if weights[0].device.type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if weights[0].device.type != "cpu" or not has_bfloat16("cpu"):
         return None
     _, _, *convs, _ = weights
     sides = (net.first[1], *net.sides)

@@ -17,7 +17,8 @@ def has_bfloat16(kind: str) -> bool:
     """Whether the processor multiplies in bfloat16 by itself. kind: a torch.device's type, "cpu" or "cuda"."""
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)     # Apple builds lack it
+    return bool(asked and asked())
 
 
 def used(dtype: str, device: torch.device) -> str:

@@ -142,17 +142,17 @@ class Captured(Update):
             self.graph = self.graph or self.capture()
             self.graph.replay()
         else:                   # libraries choose their kernels, and every draw gets its place
-            self.side.wait_stream(torch.cuda.current_stream())
+            self.side.wait_stream(torch.cuda.current_stream(self.device))
             with torch.cuda.stream(self.side):
                 self.lines(count, first)
-            torch.cuda.current_stream().wait_stream(self.side)
+            torch.cuda.current_stream(self.device).wait_stream(self.side)
             self.warm = self.warm or count == self.stride
         return self.objectives[:count].clone()
 
     def capture(self) -> "torch.cuda.CUDAGraph":
         """A graph of `stride` updates, none of which is made yet."""
         graph = torch.cuda.CUDAGraph()
-        torch.cuda.current_stream().synchronize()
+        torch.cuda.current_stream(self.device).synchronize()
         self.optimiser.zero_grad()
         with torch.cuda.graph(graph, stream=self.side):
             self.lines(self.stride)

@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-RAW = Path(__file__).resolve().parents[1] / "data" / "raw"
+ROOT = Path(__file__).resolve().parents[1]
+RAW = ROOT / "data" / "raw"
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CLOTHES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
@@ -83,8 +84,9 @@ def load(name: str) -> Dataset:
 
 
 def on_disk(name: str) -> Path | None:
-    """The file `<name>.npz` in the folder that $BOOK_DATA names, or in data/raw/; None where there is none."""
-    folders = [Path(os.environ["BOOK_DATA"])] if os.environ.get("BOOK_DATA") else []
+    """The file `<name>.npz` in the folder that $BOOK_DATA names (from the root of the book, if it is relative), or in
+    data/raw/; None where there is none."""
+    folders = [ROOT / os.environ["BOOK_DATA"]] if os.environ.get("BOOK_DATA") else []
     return next((path for folder in [*folders, RAW] if (path := folder / f"{name}.npz").exists()), None)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = Path(os.environ.get("BOOK_RESULTS", ROOT / "data" / "results"))
+RESULTS = ROOT / os.environ.get("BOOK_RESULTS", "data/results")
 
 KEYS = ("experiment", "dataset", "model", "variant", "class", "attack", "norm", "eps", "steps", "step_size", "loss",
         "restarts", "draws", "detector", "source", "metric", "value", "low", "high", "n", "seed", "attack_seed",

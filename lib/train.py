@@ -140,13 +140,16 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
     goes on.
 
     Every `save_every` updates (default: as lib.captured has it) all that is needed to go on is written to `state`, and
-    a later call with the same arguments resumes there with the same numbers; with other ones it raises ValueError.
+    a later call with the same arguments resumes there with the same numbers; with other ones, or on another kind of
+    device, it raises ValueError.
     attack: what else tells this training from others, where the objective attacks its images. Raises RuntimeError if
     the decoder is dead after a quarter of a long training.
     """
     model.to(memory_format=torch.channels_last)
     step = update_of(model, split, training, seed)
-    recipe = asdict(training) | {f"attack.{name}": value for name, value in (attack or {}).items()}
+    device = next(model.parameters()).device
+    recipe = (asdict(training) | {f"attack.{name}": value for name, value in (attack or {}).items()}
+              | {"device": device.type, "products": used(training.dtype, device)})      # noise and rounding are theirs
     start, history = _resume(state, model, step.optimiser, recipe, seed)
     end = training.updates if stop is None else min(stop, training.updates)
     save_every = save_every or step.save_every
@@ -171,7 +174,7 @@ def fit(model: nn.Module, split, training: Training, *, seed: int, state: Path, 
 def initial_weights(seed: int):
     """torch's own generator, which makes them, seeded within and put back as it was: the one place where it decides."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)       # torch.manual_seed would seed those of GPUs too
         yield
 
 

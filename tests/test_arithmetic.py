@@ -33,6 +33,13 @@ def test_products_are_in_bfloat16_where_it_is_asked_for_and_there(there):
     assert (used("bfloat16", CPU), used("float32", CPU), used("float64", CPU)) == (FORMATS[there], "float32", "float64")
 
 
+def test_a_build_without_the_question_has_no_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.ops, "mkldnn", object())
+    arithmetic.has_bfloat16.cache_clear()
+    assert not arithmetic.has_bfloat16("cpu")
+    arithmetic.has_bfloat16.cache_clear()
+
+
 def test_what_is_used_on_this_processor_is_not_emulated():
     """Emulated products took two hundred times as long as float32 ones; real ones are faster, or nearly as fast."""
     layer, x = nn.Linear(1024, 1024), torch.randn(256, 1024)

@@ -113,6 +113,13 @@ def test_book_data_comes_before_data_raw(tmp_path, monkeypatch):
     assert data.load("mnist").source == "mine"
 
 
+def test_a_relative_book_data_is_the_same_folder_from_every_page(tmp_path, monkeypatch):
+    folder = written(tmp_path / "mine", **arrays(source="mine")).parent
+    monkeypatch.setattr(data, "ROOT", tmp_path)
+    monkeypatch.setenv("BOOK_DATA", folder.name)
+    assert data.load("mnist").source == "mine"
+
+
 def test_a_set_that_book_data_lacks_is_taken_from_data_raw(tmp_path, monkeypatch):
     monkeypatch.setenv("BOOK_DATA", str(tmp_path / "nothing"))
     written(tmp_path / "raw", **arrays())

@@ -10,7 +10,7 @@ from lib.models import build
 from lib.models.bayes import DeepBayes
 from lib.models.nets import Architecture
 from lib.profiles import PROFILES, Training, profile
-from lib.train import fingerprint, fit, load_weights, refuse_dead_decoder, save_weights, settings_of
+from lib.train import fingerprint, fit, initial_weights, load_weights, refuse_dead_decoder, save_weights, settings_of
 
 TINY = Architecture((1, 4, 4), channels=(2, 2, 2), hidden=8, latent=2)
 
@@ -57,6 +57,25 @@ def test_the_state_of_another_training_is_refused(tmp_path):
     fit(model(), split(), Training(updates=4, batch=8), seed=1, state=tmp_path / "a.state", save_every=2)
     with pytest.raises(ValueError, match="a.state belongs to another training"):
         fit(model(), split(), Training(updates=4, batch=8), seed=2, state=tmp_path / "a.state")
+
+
+def test_a_training_does_not_go_on_in_another_arithmetic(tmp_path, monkeypatch):
+    for made in (True, False):
+        monkeypatch.setattr("lib.arithmetic.has_bfloat16", lambda kind, made=made: made)
+        if made:
+            fit(model(), split(), Training(updates=4, batch=8), seed=1, state=tmp_path / "a.state", stop=2)
+    with pytest.raises(ValueError, match="a.state belongs to another training .*bfloat16"):
+        fit(model(), split(), Training(updates=4, batch=8), seed=1, state=tmp_path / "a.state")
+
+
+def test_first_weights_leave_every_generator_of_torch_as_it_was(monkeypatch):
+    before = torch.get_rng_state()
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a GPU's generator was seeded"))
+    with initial_weights(7):
+        first = torch.rand(3)
+    with initial_weights(7):
+        assert torch.equal(torch.rand(3), first)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_weights_come_back_rounded_to_float16(tmp_path):

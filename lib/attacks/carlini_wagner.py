@@ -2,7 +2,8 @@
 
 import torch
 
-from lib.attacks.inputs import Images, KeepFn, Labels, LogitsFn, Number, check_count, check_pair, check_size
+from lib.attacks.inputs import (Images, KeepFn, Labels, LogitsFn, Number, check_count, check_gradient, check_pair,
+                                check_size)
 from lib.attacks.losses import margin
 
 SHRINK = 0.999999                                       # keeps arctanh finite at black and white
@@ -39,6 +40,7 @@ def carlini_wagner(logits_fn: LogitsFn, x: Images, y: Labels, *, c: Number, step
             x_adv = _image(w)
             l2 = (x_adv - origin).square().sum((1, 2, 3))
             gap = gap_of(x_adv)
+            check_gradient("logits_fn", gap)        # the distance has one of its own, so that nothing else would tell
             (grad,) = torch.autograd.grad((l2 + c * (confidence - gap).clamp_min(0)).sum(), w)
         better = (gap > confidence) & (l2 < best_l2)
         if keep is not None:

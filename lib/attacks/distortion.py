@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 
 from lib.attacks.gradient import adam_pgd, best_by
-from lib.attacks.inputs import Images, KeepFn, LossFn, Mask, Number, check_count, check_images, check_size
+from lib.attacks.inputs import (Images, KeepFn, LossFn, Mask, Number, check_count, check_gradient, check_images,
+                                check_size)
 from lib.attacks.norms import L2
 
 FAR = 1000.0        # radius of the ball of the published attack: no bound in [0, 1] pixels
@@ -35,8 +36,8 @@ def smallest_change(score: LossFn, success: Callable[[Images], Mask], x: Images,
     for _ in range(rounds):
         keep: KeepFn | None = best_by(lambda z: -_squared(z, x), success) if best_iterate else None
         price = c.clone()
-        found = adam_pgd(lambda z: score(z) - price * _squared(z, x), x, L2(FAR), steps=steps, step_size=step_size,
-                         keep=keep)
+        found = adam_pgd(lambda z: check_gradient("score", score(z)) - price * _squared(z, x), x, L2(FAR), steps=steps,
+                         step_size=step_size, keep=keep)
         with torch.no_grad():
             ok, distance = success(found), _squared(found, x)
         better = ok & (distance < nearest)

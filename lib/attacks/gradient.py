@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 import torch
 
-from lib.attacks.inputs import Images, KeepFn, LossFn, Mask, Number, PerImage, check_count, check_images, check_size
+from lib.attacks.inputs import (Images, KeepFn, LossFn, Mask, Number, PerImage, check_count, check_gradient,
+                                check_images, check_shape, check_size)
 from lib.attacks.norms import Ball
 
 MIM_FLOOR = 1e-12
@@ -101,9 +102,7 @@ def input_gradient(loss_fn: LossFn, x: Images) -> Images:
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         loss = loss_fn(x)
-        if loss.shape != (len(x),):
-            raise ValueError(f"loss_fn gave shape {tuple(loss.shape)} for {len(x)} images; "
-                             f"expected ({len(x)},), one number an image: do not average over the batch")
+        check_gradient("loss_fn", check_shape(loss, x))
         return torch.autograd.grad(loss.sum(), x)[0]        # a sum, so that images do not mix
 
 

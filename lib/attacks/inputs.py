@@ -73,5 +73,22 @@ def check_size(name: str, value: object, remedy: str) -> None:
         raise ValueError(f"{name} is {value!r}; expected a finite number of at least 0: {remedy}")
 
 
+def check_shape(loss: Tensor, x: Tensor) -> Tensor:
+    """The loss, if it has one number an image. ValueError."""
+    if loss.shape != (len(x),):
+        raise ValueError(f"loss_fn gave shape {tuple(loss.shape)} for {len(x)} images; "
+                         f"expected ({len(x)},), one number an image: do not average over the batch")
+    return loss
+
+
+def check_gradient(name: str, value: Tensor) -> Tensor:
+    """The value, if it depends on the images that it was computed from: without that, an attack stands still, and what
+    it attacks looks robust. name: what gave it. ValueError."""
+    if not value.requires_grad:
+        raise ValueError(f"{name} gives no gradient: it runs under torch.no_grad, detaches or rounds on the way; "
+                         "expected a differentiable function of the images (without one: lib.attacks.spsa)")
+    return value
+
+
 def _kind(value: object) -> str:
     return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__

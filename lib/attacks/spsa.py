@@ -3,7 +3,7 @@
 import torch
 
 from lib.attacks.gradient import adam_pgd
-from lib.attacks.inputs import Images, LossFn, Number, check_count, check_size
+from lib.attacks.inputs import Images, LossFn, Number, check_count, check_shape, check_size
 from lib.attacks.norms import Ball, Generators, Linf
 
 SAMPLES, DELTA, RATE = 64, 0.01, 0.01                    # CleverHans: 128 values a step; Li et al. (2019) with it
@@ -40,7 +40,7 @@ def estimated(loss_fn: LossFn, *, samples: int, delta: Number, generator: Genera
             slope = torch.zeros_like(x)
             for _ in range(samples):
                 move = delta * Linf(1).random_start(x, generator).sign_()
-                rise = loss_fn(x + move) - loss_fn(x - move)
+                rise = check_shape(loss_fn(x + move), x) - loss_fn(x - move)
                 slope.addcmul_(rise[:, None, None, None], move)         # delta times the signs: divided out below
         return (slope / (2 * delta**2 * samples) * x).sum((1, 2, 3))
     return loss

@@ -99,7 +99,7 @@ class Heads(nn.Module):
         if x.ndim == 5 and len(x) != self.count:
             raise ValueError(f"x holds batches for {len(x)} detectors; expected {self.count}, one each")
         shared = x.ndim == 4
-        if x.device.type == "cpu":      # one network fills it: grouped kernels would make all of them slower
+        if self.in_turn(x.device):
             each = [x] * self.count if shared else x
             return torch.stack([_one(part, own) for part, own in zip(self._parts(), each)], dim=1)
         maps = x if shared else x.transpose(0, 1).flatten(1, 2)             # batch (detector channel) H W
@@ -108,6 +108,11 @@ class Heads(nn.Module):
         features = maps.reshape(len(maps), self.count, -1).transpose(0, 1)  # detector batch feature
         hidden = F.relu(_dense(features, self.stacked["7_weight"], self.stacked["7_bias"]))
         return _dense(hidden, self.stacked["9_weight"], self.stacked["9_bias"])[..., 0].T.float()
+
+    @staticmethod
+    def in_turn(device: torch.device) -> bool:
+        """Whether detectors run one after the other: on a CPU, which one fills; grouped kernels would be slower."""
+        return device.type == "cpu"
 
     def picked(self, x: Tensor, index: Tensor) -> Tensor:
         """The logit of one chosen detector an image, (batch). index: (batch) int64. Costs one network, not K."""

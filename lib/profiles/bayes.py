@@ -101,7 +101,8 @@ PROFILES = {
                 "spread": {"decoder": 20, "BNN": 20, "other": 100}}, spread_on="shortened"),
     "paper": Profile(
         "paper", "mnist", {"decoder": PUBLISHED_TRAINING, "other": PUBLISHED_TRAINING}, samples=10, draws=10,
-        batch=100, blocks=_all(100), fit_images=60_000, test_images=10_000, judged_images=10_000,
+        batch=100, blocks={a: {"decoder": 100, "BNN": 100, "other": 1_000} for a in ATTACKS},
+        fit_images=60_000, test_images=10_000, judged_images=10_000,
         shortened=ONE_CYCLE, stops=(120_000,), restarts=6,
         images=(_all(10_000)
                 | {"strong": {"decoder": 1_000, "other": 1_000}, "referee": {"decoder": 100, "other": 1_000},

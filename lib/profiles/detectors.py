@@ -46,6 +46,8 @@ class DetectorProfile:
     `validation_images` negatives under `validation_steps` steps. classifier, robust: of f and of the Madry network,
     whose attack is robust_inner and grows over the first robust_ramp updates (published: from the first at full size).
     systems: which detectors are trained, by class. inners: of some of them, inner attacks that depart from that rule.
+    further: which of them meet more than the main attack (published: 0 and 1, in some tables; of the system whose
+    weights are kept, here the two weakest too). restarts: random starts of the test that takes many.
     """
 
     training: Training
@@ -68,6 +70,8 @@ class DetectorProfile:
     attack_steps: int = 100             # of those attacks
     held_out: int = 10_000              # training images kept for validation
     inners: Mapping[str, Inner] = field(default_factory=dict)
+    further: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    restarts: int = 10
 
     def inner(self, system: str) -> Inner:
         """The inner attack that trains a system. Raises ValueError for an unknown one, listing the choices."""
@@ -97,6 +101,7 @@ DETECTORS = {
         robust=Training(6_000, batch=50, rate=1e-3, schedule="one-cycle"), robust_inner=Inner("linf", 0.3, 10, 0.075),
         robust_ramp=1_800, systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN,
                                      SHORT_STEPS: (5, 8, 9)}, inners={SHORT_STEPS: Inner("linf", 0.5, 40, 0.02)},
+        further=dict.fromkeys(SYSTEMS, (0, 1)) | {"linf0.3": (0, 1, 8, 9)},
         auc_images={"main": 500, "linf0.3": 2_000, "balls": 400, "long": 100, "others": 100},
         attacked_images={"single": 500, "published": 1_000, "aligned": 100, "distortion": 30, "untargeted": 10,
                          "strangers": 1_000}),
@@ -104,7 +109,7 @@ DETECTORS = {
         Training(100 * 156, batch=320, rate=5e-4), negatives=32, steps=None, span=0.0, candidates=20,
         validation_images=10_000, validation_steps=200, classifier=Training(18_750, batch=32, rate=5e-4),
         robust=Training(100_000, batch=50, rate=1e-4, dtype="float32"), robust_inner=Inner("linf", 0.3, 40, 0.01),
-        robust_ramp=0, systems=dict.fromkeys(SYSTEMS, ALL_TEN),
+        robust_ramp=0, systems=dict.fromkeys(SYSTEMS, ALL_TEN), further=dict.fromkeys(SYSTEMS, ALL_TEN), restarts=50,
         auc_images=dict.fromkeys(("main", "balls", "long", "others"), 10_000),
         attacked_images={"single": 10_000, "aligned": 1_000, "distortion": 10_000, "untargeted": 1_000,
                          "strangers": 10_000}),

@@ -52,10 +52,12 @@ ATTACKS = {
     "combined (11), as coded": Attack(lambda n, y: combined(n["f"], n["heads"], y, True), "GAT-integrated"),
     "switching (12)": Attack(lambda n, y: switching(n["f"], n["heads"], y), "GAT-integrated"),
     "Madry (8)": Attack(lambda n, y: margin(n["madry"], y), "Madry"),
+    "Madry, cross-entropy": Attack(lambda n, y: cross_entropy(n["madry"], y), "Madry"),
     "detectors (9), steps of 0.1": Attack(lambda n, y: best_wrong_detector(n["heads"], y), "GAT-generative",
                                           step_size=0.1),
     "switching (12), steps of 0.1": Attack(lambda n, y: switching(n["f"], n["heads"], y), "GAT-integrated",
                                            step_size=0.1),
+    "Madry (8), steps of 0.1": Attack(lambda n, y: margin(n["madry"], y), "Madry", step_size=0.1),
     "aligned, integrated": Attack(lambda n, t: aligned(margin(n["f"], t), n["heads"], t), "GAT-integrated", "every"),
     "aligned, generative": Attack(lambda n, t: aligned(detector_margin(n["heads"], t), n["heads"], t),
                                   "GAT-generative", "every"),
@@ -67,7 +69,7 @@ AS_PUBLISHED = ("classifier (8)", "detectors (9)", "combined (11)", "switching (
 CHEAP = ("classifier (8)", "Madry (8)")                         # one network to climb, not eleven
 HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also at a larger radius, there with best iterates too
 # of the first two, by their best iterates too
-RIVALS = ("detectors, cross-entropy", "detectors, margin", "combined (11)")
+RIVALS = ("detectors, cross-entropy", "detectors, margin", "combined (11)", "Madry, cross-entropy")
 LOOKED_AT = (*HARDEST, *RIVALS, "classifier (8)")       # of which every iterate is looked at, too
 
 

@@ -71,7 +71,7 @@ def _train(system: str, classes: tuple[int, ...], profile: str, seed: int, resul
     stops = np.unique(np.linspace(total / 2, total, settings.candidates).round().astype(int)).tolist()
     for stop in stops:                              # also where all are kept already: for the history
         history = fit(taught, split(profile)[0], settings.training, seed=seed, state=state, stop=stop,
-                      label=f"training {system}, classes {classes}",
+                      label=f"training {system}, classes {classes}", save_every=100,
                       attack=asdict(inner) | {"negatives": settings.negatives})
         kept = state.with_suffix(f".{stop}.partial")
         if not kept.exists():

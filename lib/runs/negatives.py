@@ -54,7 +54,7 @@ class AgainstNegatives(nn.Module):
         start = torch.stack([self.start(x[0].shape, k, noise) for k in self.classes]).to(x)
         attack = partial(adam_pgd, ball=ball(self.inner.norm, self.inner.eps), steps=self.inner.steps,
                          step_size=self.inner.step_size)
-        if x.device.type == "cpu":      # in turn: the maps of one detector stay in the cache, those of ten do not
+        if self.heads.in_turn(x.device):       # the maps of one detector stay in the cache, those of ten do not
             frozen = self.heads.frozen(working_dtype(self.heads.stacked["0_weight"]))
             return torch.stack([attack(logit, own, start=first) for logit, own, first in zip(frozen, x, start)])
         found = attack(lambda flat: self.heads(flat.view_as(x)).T.flatten(), x.flatten(0, 1), start=start.flatten(0, 1))

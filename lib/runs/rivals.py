@@ -35,12 +35,17 @@ def at_equal_accuracy(of: Bench, eps: float, single: bool = False) -> pd.DataFra
     return pd.DataFrame(lines)
 
 
-def recipe(profile: str) -> str:
-    """How Madry's network is trained, in words, beside the published training where that is another."""
-    def said(name: str) -> str:
-        training, inner = DETECTORS[name].robust, DETECTORS[name].robust_inner
-        return (f"{training.updates:,} updates of {training.batch} images under {inner.steps} steps of PGD at radius "
-                f"{inner.eps:g}")
+def recipe(profile: str, name: str = "Madry") -> str:
+    """How Madry's network or f is trained, in words, beside the published training where that is another."""
+    def said(profile: str) -> str:
+        settings = DETECTORS[profile]
+        training, inner, ramp = (settings.robust if name == "Madry" else settings.classifier, settings.robust_inner,
+                                 settings.robust_ramp)
+        rate = "a rate of" if training.schedule == "constant" else "a one-cycle rate up to"
+        attack = (f" under {inner.steps} PGD steps of {inner.step_size:g} at radius {inner.eps:g}"
+                  + (f", which grows over the first {ramp:,}" if ramp else ""))
+        return (f"{training.updates:,} updates of {training.batch} images at {rate} {training.rate:g}"
+                + (attack if name == "Madry" else ""))
     return said(profile) if said(profile) == said("paper") else f"{said(profile)} (published: {said('paper')})"
 
 
@@ -101,15 +106,15 @@ def lines(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def tally(*found: pd.DataFrame) -> str:
-    """Of one or several of `at_equal_accuracy`: in how many comparisons the systems of detectors err surely less or
-    surely more than Madry's network, by intervals that are `widened` for all of them, in a sentence."""
+    """Of one or several of `at_equal_accuracy`: in how many comparisons the systems of detectors err significantly less
+    or more than Madry's network, by intervals that are `widened` for all of them, in a sentence."""
     lines = widened(pd.concat(found))
     if lines.empty:
         return f"{tables.MISSING.capitalize()}."
     less, more = (sum(int(there.sum()) for there in each) for each in (
         [lines[f"high {model}"] < 0 for model in SYSTEMS[:2]], [lines[f"low {model}"] > 0 for model in SYSTEMS[:2]]))
-    return (f"Of {2 * len(lines)} comparisons the detectors err surely less than this robust network in "
-            f"{less or 'none'}, surely more in {more or 'none'}.")
+    return (f"Of {2 * len(lines)} comparisons the detectors err significantly less than this robust network in "
+            f"{less or 'none'}, significantly more in {more or 'none'}.")
 
 
 def in_words(found: pd.DataFrame) -> str:
@@ -119,7 +124,7 @@ def in_words(found: pd.DataFrame) -> str:
     for line in widened(found).to_dict("records"):
         words = {model.removeprefix("GAT-"): "more" if line[f"low {model}"] > 0
                  else "less" if line[f"high {model}"] < 0 else "" for model in SYSTEMS[:2]}
-        sure = [f"{'both' if len(names) == 2 else f'the {names[0]} one'} surely {word}" for word in ("more", "less")
-                if (names := [name for name, is_word in words.items() if is_word == word])]
-        said.append(f"at {tables.percent(line['accuracy'])} {' and '.join(sure) or 'neither surely more or less'}")
+        sure = [f"{'both' if len(names) == 2 else f'the {names[0]} one'} significantly {word}"
+                for word in ("more", "less") if (names := [name for name, is_word in words.items() if is_word == word])]
+        said.append(f"at {tables.percent(line['accuracy'])} {' and '.join(sure) or 'no significant difference'}")
     return "; ".join(said) or tables.MISSING

@@ -1,6 +1,8 @@
 """What further attacks take off the AUC of the main test, compared on the same images (Yin et al. 2020, Tables 1,
 8, 10)."""
 
+from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -92,10 +94,11 @@ def blame(share: float) -> str:
     """What a share of `short_steps` says of the long ones, by a rule that is older than the rows."""
     if np.isnan(share):
         return "No detector was trained with short steps here."
-    why = ("So it was the few, long steps." if share > 0.9 else
-           "So it was not the few, long steps." if share < 0.1 else
-           "So the few, long steps were a part of it, and not all.")
-    return f"Short steps make up {percent(share, 0)} of the distance to print. {why}"
+    why = ("So it was the inner attack of few, long steps" if share > 0.9 else
+           "So it was not the inner attack of few, long steps" if share < 0.1 else
+           "So the inner attack of few, long steps was a part of it, and not all")
+    return (f"Short steps make up {percent(share, 0)} of the distance to print. {why}: how many steps it takes, how "
+            "long they are and what they cost changed together.")
 
 
 def beside_print(main: pd.DataFrame, profile: str) -> pd.DataFrame:
@@ -145,7 +148,7 @@ def records(profile: str, seed: int, results: Path | None = None) -> dict[tuple[
     return found
 
 
-def change(main: Record, other: Record) -> dict[str, float]:
+def change(main: Record | Mapping, other: Record | Mapping) -> dict[str, float]:
     """AUC of the main test and of another on the negatives that both attacked, and how much the other takes off.
 
     low, high: 95 % over those negatives, paired; the positives are the same on both sides. n: negatives. A negative may
@@ -175,6 +178,23 @@ def compared(kind: str, profile: str, seed: int, results: Path | None = None) ->
                 lines[system, k, f"{test.steps} × {test.step_size:g}"] = change(tests[main], record) | {
                     "printed main": printed("1" if kind == "normgrad" else PRINTED.get(kind), system, k, main, False),
                     "printed": printed(PRINTED.get(kind), system, k, test, test.restarts > 0)}
+    return pd.DataFrame(lines).T.rename_axis(["system", "class", "steps"]) if lines else pd.DataFrame()
+
+
+def hardest(profile: str, seed: int, results: Path | None = None) -> pd.DataFrame:
+    """As `compared`, but the other attack is the worst of all stored tests in the ball of the training, image by image:
+    the largest logit that any of them reached counts. Of detectors that met more than the main attack and that of
+    their training."""
+    lines = {}
+    for (system, k), tests in sorted(records(profile, seed, results).items()):
+        main = main_test(system, profile)
+        own = {test: record for test, record in tests.items() if kind_of(test, system, profile) != "other ball"}
+        if main not in own or not {kind_of(test, system, profile) for test in own} - {"main", "training"}:
+            continue
+        shared = reduce(np.intersect1d, [record["index"] for record in own.values()])
+        attacked = [record["attacked"][np.isin(record["index"], shared)] for record in own.values()]
+        worst = {"index": shared, "natural": own[main]["natural"], "attacked": np.max(attacked, axis=0)}
+        lines[system, k, f"{len(own)} attacks"] = change(own[main], worst) | {"printed main": np.nan, "printed": np.nan}
     return pd.DataFrame(lines).T.rename_axis(["system", "class", "steps"]) if lines else pd.DataFrame()
 
 

@@ -44,7 +44,7 @@ def classifier(name: str, profile: str, seed: int, device: torch.device, results
             net = ConvNet(len(dataset.classes), dataset.shape, "glorot" if name == "f" else "madry").to(device)
         taught = net if name == "f" else OnAttacked(net, settings.robust_inner, settings.robust_ramp)
         fit(taught, dataset.train, recipe, seed=seed, state=path.with_suffix(".state"), label=f"training {name}",
-            attack=attack)
+            attack=attack, save_every=500)
         save_weights(path, net, expected | attack | stated)
         path.with_suffix(".state").unlink(missing_ok=True)
 

@@ -28,13 +28,6 @@ def checkpoint(name: str, profile: str, seed: int, variant: str = "", results: P
     return (folder / profile / "checkpoints" if elsewhere else CHECKPOINTS) / run
 
 
-def trained_for(name: str, profile: str, seed: int, results: Path | None = None) -> str:
-    """How long the stored weights of a model were trained, by their header: "6,000 updates of 50 images"; ""
-    without them."""
-    found = settings_of(checkpoint(name, profile, seed, "", results))
-    return f"{found['updates']:,} updates of {found['batch']} images" if found else ""
-
-
 def dataset_of(profile: str) -> data.Dataset:
     """The images of a profile, read once a process."""
     return _dataset(profile_of(profile).dataset, os.environ.get("BOOK_DATA"))

@@ -3,6 +3,8 @@
 import argparse
 import functools
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -84,10 +86,12 @@ def device_of(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not name.startswith("cuda"):
+    if name != "cpu" and not re.fullmatch(r"cuda(:\d+)?", name):
         raise ValueError(f"unknown device {name!r}; expected 'auto', 'cpu', 'cuda' or 'cuda:<index>'")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device {name!r} asked for, but torch finds no GPU; use 'auto' or 'cpu'")
+    if name.startswith("cuda:") and int(name[5:]) >= torch.cuda.device_count():
+        raise ValueError(f"device {name!r} asked for, but the GPUs are cuda:0 to cuda:{torch.cuda.device_count() - 1}")
     torch.backends.cudnn.allow_tf32 = False
     return torch.device(name)
 
@@ -101,13 +105,16 @@ def origin(device: torch.device, dtype: str, data: str, seconds: float) -> dict:
 
 @functools.cache
 def commit() -> str:
-    """Short hash of the code that runs, "-dirty" where tracked files were changed, "" outside a git checkout.
+    """Short hash of the code that runs, "-dirty" where tracked files were changed, "" outside a git checkout or
+    without git.
 
     Read once, when a process begins its work: later changes of the files do not change the code that is running.
     """
     def git(*words):
         return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
-    if git("rev-parse", "--git-dir").returncode or (head := git("rev-parse", "--short", "HEAD")).returncode:
+    if not shutil.which("git") or git("rev-parse", "--git-dir").returncode:
+        return ""
+    if (head := git("rev-parse", "--short", "HEAD")).returncode:        # no commit yet
         return ""
     return head.stdout.strip() + ("-dirty" if git("status", "--porcelain", "-uno", "lib").stdout.strip() else "")
 

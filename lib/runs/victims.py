@@ -51,7 +51,7 @@ class Victim:
         asked = itertools.count()
 
         def of(positions: Tensor) -> LogitsFn:
-            own, calls = [images[int(i)] for i in positions], itertools.count(next(asked) * CALLS)
+            own, calls = [images[i] for i in positions.tolist()], itertools.count(next(asked) * CALLS)
 
             def logits(x: Tensor) -> Tensor:
                 draws = Noise(purpose, self.seed, own, 0 if fixed else next(calls))

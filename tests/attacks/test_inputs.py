@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from lib.attacks import (L2, Linf, adam_pgd, carlini_wagner, cross_entropy, fgsm, mim, pgd, smallest_change, spsa,
-                         strong)
+from lib.attacks import (L2, Linf, adam_pgd, carlini_wagner, cross_entropy, fgsm, margin, mim, pgd, smallest_change,
+                         spsa, strong)
 from lib.attacks.inputs import check_count, check_images, check_labels, check_pair, check_size
-from tests.toys import Smooth, generator, random_images
+from tests.toys import Smooth, centred, generator, random_images, random_normal
 
 Y = torch.tensor([0, 1])
 
@@ -141,3 +141,20 @@ def test_a_loss_that_averages_over_the_batch_is_refused():
 def test_an_attack_that_ends_in_nan_says_so():
     with pytest.raises(FloatingPointError, match="look for log"):
         fgsm(lambda x: (x.sum((1, 2, 3)) - 100).sqrt(), X, Linf(0.1))
+
+
+@pytest.mark.parametrize("blind", [lambda logits: lambda x: logits(x.detach()), torch.no_grad()],
+                         ids=["detached", "no_grad"])
+def test_a_classifier_without_gradients_is_refused_and_does_not_look_robust(blind):
+    model, x, y = centred(random_normal(2, 6)).requires_grad_(False), random_images(2), torch.tensor([0, 1])
+    logits = blind(model.forward)
+
+    def score(z):
+        return logits(z)[:, 0]
+
+    ball = Linf(0.1)
+    for attack in (lambda: carlini_wagner(logits, x, y, c=1.0, steps=2),
+                   lambda: smallest_change(score, lambda z: score(z) > 9, x, rounds=1, steps=2),
+                   lambda: pgd(margin(logits, y), x, ball, steps=2, step_size=0.1)):
+        with pytest.raises(ValueError, match="gives no gradient"):
+            attack()

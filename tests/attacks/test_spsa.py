@@ -65,6 +65,11 @@ def test_an_estimate_from_nothing_is_refused(wrong, message):
         estimated(line, **({"samples": 1, "delta": 0.01, "generator": generator()} | wrong))
 
 
+def test_a_loss_over_the_whole_batch_is_refused():
+    with pytest.raises(ValueError, match="one number an image"):
+        spsa(lambda x: x.sum(), grey(), Linf(0.1), steps=1, samples=1, generator=[generator()] * 4)
+
+
 def test_a_step_takes_128_values_as_published_and_may_start_anywhere_in_the_ball():
     calls, x = [], grey()
 

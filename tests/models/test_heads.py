@@ -25,7 +25,13 @@ def test_the_parameters_are_those_of_the_published_network():
     assert sum(p.numel() for p in Heads(nets(10, (1, 28, 28))).parameters()) == 10 * 3_265_409
 
 
-def test_stacked_logits_are_those_of_separate_networks_on_shared_images_and_on_their_own():
+@pytest.fixture(params=[True, False], ids=["in turn", "grouped"])
+def way(request, monkeypatch):
+    """Both ways through a stack, whatever the device: one detector after the other, and all in grouped kernels."""
+    monkeypatch.setattr(Heads, "in_turn", staticmethod(lambda device: request.param))
+
+
+def test_stacked_logits_are_those_of_separate_networks_on_shared_images_and_on_their_own(way):
     separate, x, own = nets(), images(5), images(COUNT, 5)
     heads = Heads(separate)
     torch.testing.assert_close(heads(x), torch.cat([net(x) for net in separate], dim=1), rtol=1e-5, atol=1e-6)
@@ -33,7 +39,7 @@ def test_stacked_logits_are_those_of_separate_networks_on_shared_images_and_on_t
                                rtol=1e-5, atol=1e-6)
 
 
-def test_stacked_gradients_are_those_of_separate_networks_for_weights_and_images():
+def test_stacked_gradients_are_those_of_separate_networks_for_weights_and_images(way):
     separate, own = nets(), images(COUNT, 5).requires_grad_()
     heads = Heads(separate)
     F.softplus(heads(own)).sum().backward()

@@ -60,13 +60,22 @@ def test_at_radius_0_no_image_moves(heads, x, test):
     assert torch.equal(auc.attacked(heads, x, 0, test, list(range(len(x))), 0), x)
 
 
-def test_the_first_two_detectors_get_every_test_and_the_others_the_main_one():
-    for profile in DETECTORS:
-        main = auc.main_test("l2-5.0", profile)
-        assert list(auc.tests(profile, "l2-5.0", 5)) == [main]
-        kinds = [strength.kind_of(test, "l2-5.0", profile) for test in auc.tests(profile, "l2-5.0", 0)]
-        assert kinds[0] == "main" and (profile == "smoke" or set(kinds) == {
-            "main", "longer", "normgrad", "restarts", "step size", "other ball"})
+def test_the_detectors_that_the_profile_names_get_every_test_and_the_others_the_main_one():
+    for profile, settings in DETECTORS.items():
+        for k in (0, 5):
+            kinds = [strength.kind_of(test, "l2-5.0", profile) for test in auc.tests(profile, "l2-5.0", k)]
+            assert kinds[0] == "main" and set(kinds[1:]) == (
+                {"longer", "normgrad", "restarts", "step size", "other ball"}
+                if k in settings.further.get("l2-5.0", ()) else set())
+    assert DETECTORS["paper"].further["l2-5.0"] == DETECTORS["paper"].systems["l2-5.0"]
+
+
+@pytest.mark.parametrize("name", ["1", "8", "9", "10", "11", "12"])
+def test_the_paper_profile_plans_every_test_that_is_printed(name):
+    printed = published.auc(name)
+    for k, row in zip(printed["class"], printed.itertuples()):
+        planned = auc.tests("paper", row.variant, int(k))
+        assert auc.Test(row.norm, row.eps, int(row.steps), row.step_size, row.attack, int(row.restarts)) in planned
 
 
 def test_detectors_trained_with_longer_steps_than_published_are_all_tested_with_those_too():
@@ -186,7 +195,23 @@ def test_tests_without_a_common_image_cannot_be_compared():
         strength.change(stored([1.0], [2]), stored([1.0], [3]))
 
 
+def test_the_hardest_test_of_a_ball_is_the_largest_logit_of_each_image_that_all_of_them_got(tmp_path):
+    settings = {"variant": "linf0.3", "norm": "linf", "step_size": 0.01, "attack": "adam", "restarts": 0, "seed": 0,
+                "eps": 0.3, "steps": 200, "class": 0}
+    main = stored([0.0, 0.0, 5.0], [2, 3, 4], **settings)
+    others = {"sign": stored([9.0, -1.0], [2, 3], **settings | {"attack": "normgrad"}),     # beaten by the first alone
+              "far": stored([9.0, 9.0], [2, 3], **settings | {"eps": 0.5})}                 # in another ball
+    write_record(tmp_path / "laptop/auc/main_seed0.npz", main.arrays, main.settings)
+    assert strength.hardest("laptop", 0, tmp_path).empty
+    for name, one in others.items():
+        write_record(tmp_path / f"laptop/auc/{name}_seed0.npz", one.arrays, one.settings)
+    line = strength.hardest("laptop", 0, tmp_path).loc["linf0.3", "0", "2 attacks"]
+    alone = strength.change(main, others["sign"])
+    assert line["n"] == 2 and line["main"] == alone["main"] and line["drop"] == alone["drop"] == alone["main"] / 2
+
+
 def test_nothing_stored_gives_nothing_to_compare(tmp_path):
+    assert strength.hardest("laptop", 0, tmp_path).empty
     assert strength.compared("longer", "laptop", 0, tmp_path).empty
     assert "Nothing to recompute" in strength.spot_check("linf0.3", "smoke", 0, "cpu", results=tmp_path)
 
@@ -197,7 +222,7 @@ def auc_row(variant, value, steps, size, k="8", restarts=0, n=500) -> dict:
             "value": value, "n": n, "profile": "laptop", "seed": 0}
 
 
-@pytest.mark.parametrize("after, share, said", [(0.99, 0.98, "it was the few"), (0.52, 0.04, "was not the few"),
+@pytest.mark.parametrize("after, share, said", [(0.99, 0.98, "it was the inner attack"), (0.52, 0.04, "it was not the"),
                                                 (0.75, 0.5, "a part of it")])
 def test_short_steps_are_held_against_the_distance_to_print(after, share, said):
     rows = strength.with_kinds(tidy([

@@ -163,6 +163,7 @@ def test_nothing_stored_gives_nothing_to_show(tmp_path):
 
 
 def test_published_distances_and_operating_points_are_those_of_the_paper():
+    assert published.shares_moved() == {"linf0.3": 1.0, "linf0.5": 0.9455} and published.distance_threshold() == 3.6
     assert published.distances() == {"earlier": 3.68, "linf0.3": 4.4, "linf0.5": 5.65, "submission earlier": 3.68,
                                      "submission linf0.3": 3.8, "submission linf0.5": 4.47}
     assert published.operating_points() == {0.3: (0.08, 0.984), 0.4: (0.941, 0.984)}

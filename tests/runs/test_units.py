@@ -251,6 +251,21 @@ def test_a_device_that_is_not_there_is_refused(name, message):
         units.device_of(name)
 
 
+@pytest.mark.parametrize("name, message", [("cuda:2", "the GPUs are cuda:0 to cuda:1"), ("cudax", "unknown device"),
+                                           ("cuda:abc", "unknown device")])
+def test_a_gpu_that_is_not_among_those_there_are_is_refused(name, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert units.device_of("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(ValueError, match=message):
+        units.device_of(name)
+
+
+def test_without_git_records_name_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert units.commit.__wrapped__() == ""
+
+
 def test_a_record_made_on_a_gpu_names_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a fast one")
     assert units.device_name(torch.device("cuda")) == "a fast one"

@@ -7,7 +7,7 @@ import pytest
 
 from lib import tables
 from lib.results import Record, write_record
-from lib.runs import reject, rivals, views
+from lib.runs import reject, rivals, slips, views
 
 LABEL = np.array([0, 1, 2, 0, 1, 2])
 
@@ -90,14 +90,14 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
     assert line["low GAT-generative"] < 0.5 < line["high GAT-generative"]
     bench.attacks.update({(name, 0.3): FIRST for name in ("classifier (8)", "combined (11)")})
     assert rivals.at_equal_accuracy(bench, 0.3, single=True).n.tolist() == [6] * len(found)     # three of four have six
-    assert rivals.in_words(found).startswith("at 100.0 % neither surely more or less")
+    assert rivals.in_words(found).startswith("at 100.0 % no significant difference")
     sure = found.assign(**{"low GAT-integrated": 0.1, "high GAT-generative": -0.1})
     assert (rivals.in_words(sure.head(1))
-            == "at 100.0 % the integrated one surely more and the generative one surely less")
+            == "at 100.0 % the integrated one significantly more and the generative one significantly less")
     assert (rivals.in_words(sure.assign(**{"low GAT-generative": 0.1, "high GAT-generative": 0.2}).head(1))
-            == "at 100.0 % both surely more")
+            == "at 100.0 % both significantly more")
     assert rivals.tally(sure.head(1), sure.head(1)) == (
-        "Of 4 comparisons the detectors err surely less than this robust network in 2, surely more in 2.")
+        "Of 4 comparisons the detectors err significantly less than this robust network in 2, significantly more in 2.")
     nothing = rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3)
     assert nothing.empty and rivals.lines(nothing).empty and rivals.tally(nothing) == "No rows yet."
 
@@ -106,8 +106,8 @@ def test_intervals_are_widened_for_as_many_comparisons_as_there_are(bench):
     found = rivals.at_equal_accuracy(bench, 0.3).head(1)
     barely = found.assign(**{f"{end} {model}": value for model in reject.SYSTEMS[:2]
                              for end, value in (("low", 0.01), ("high", 0.2))})
-    assert rivals.in_words(barely).endswith("neither surely more or less")      # of two: 1.14 times as wide
-    assert "both surely more" in rivals.in_words(barely.assign(**{f"low {m}": 0.05 for m in reject.SYSTEMS[:2]}))
+    assert rivals.in_words(barely).endswith("no significant difference")      # of two: 1.14 times as wide
+    assert "both significantly more" in rivals.in_words(barely.assign(**{f"low {m}": 0.05 for m in reject.SYSTEMS[:2]}))
 
 
 def test_the_detectors_are_laid_beside_what_is_printed_for_the_robust_network(bench):
@@ -125,8 +125,26 @@ def test_lines_of_equal_accuracy_have_errors_and_points_with_their_intervals(ben
 
 
 def test_the_recipe_of_the_robust_network_stands_beside_the_published_one():
-    assert rivals.recipe("paper").startswith("100,000 updates of 50 images under 40 steps of PGD at radius 0.3")
-    assert rivals.recipe("laptop").endswith(f"(published: {rivals.recipe('paper')})")
+    assert rivals.recipe("paper") == ("100,000 updates of 50 images at a rate of 0.0001 under 40 PGD steps of 0.01 "
+                                      "at radius 0.3")
+    assert "one-cycle rate up to 0.001" in rivals.recipe("laptop") and "grows over the first" in rivals.recipe("laptop")
+    for name in ("Madry", "f"):
+        assert rivals.recipe("laptop", name).endswith(f"(published: {rivals.recipe('paper', name)})")
+    assert rivals.recipe("paper", "f") == "18,750 updates of 32 images at a rate of 0.0005"
+
+
+def test_attacks_are_compared_on_the_images_that_all_of_a_group_got(bench):
+    groups = [("detectors (9)", "detectors, margin"), ("detectors (9)", "not stored")]
+    found = slips.together(bench, groups[:1], 0.3)
+    assert found.n.tolist() == [4, 4] and found["generative, 1%"].str.startswith(("25", "75")).all()
+    assert slips.together(bench, groups[1:], 0.3).n.tolist() == [6]
+    assert slips.together(bench, [("not stored",)], 0.3).iloc[0, 0] == tables.MISSING
+
+
+def test_what_deceiving_images_are_taken_for_is_counted(bench):
+    said = slips.taken_for(bench, "GAT-generative", "detectors, margin", 0.3, 0.0)
+    assert said == "of the 3 of 4 images that it misreads and accepts, it reads 2 as 2 and 1 as 1"
+    assert slips.taken_for(bench, "GAT-generative", "not stored", 0.3, 0.0) == tables.MISSING
 
 
 def test_many_comparisons_widen_the_intervals_that_are_shown(bench):
