@@ -18,7 +18,7 @@ STYLES = ("-", "--", ":", "-.")
 LOSSES = ("classifier (8)", "detectors (9)", "detectors, cross-entropy", "detectors, margin",
           "combined (11)", "Madry (8)",
           "switching (12)", "aligned")                                     # one colour a loss, on every page
-WAYS = {", best iterate": "--", ", steps of 0.1": ":", ", as coded": "-.", ", generative": "--", ", Madry": ":"}
+WAYS = {", best iterate": "--", ", steps of 0.1": ":", ", as coded": "-.", ", generative": "-.", ", Madry": ":"}
 RING = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": INK, "markeredgewidth": 1.4,
         "linestyle": "none"}                                               # a printed number
 PERFECT = 1e-5          # where a log scale of 1 - AUC ends: every pair ranked rightly

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import seaborn as sns
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from lib import plots
@@ -71,6 +73,21 @@ def test_drawing_leaves_the_global_style_alone():
 def test_a_figure_encodes_to_an_image_of_its_size(kind):
     image = Image.open(io.BytesIO(plots.encode(plots.accuracy_against_eps(rows()), kind, dpi=50)))
     assert image.format.lower() == kind and image.width == 320
+
+
+def test_a_thin_line_keeps_its_colour_on_a_small_palette():
+    figure = palette.blank("")
+    lines = ("#8a6d3b", "#c4412f", "#2f8f5b", "#34906f")
+    for i, colour in enumerate(lines):
+        figure.add_artist(Line2D([0, 0.3], [0.2 * i + 0.2] * 2, color=colour, linewidth=1.5, antialiased=False))
+    for i in range(100):                            # a map of blues, on which a cut by counts would spend itself
+        figure.add_artist(Rectangle((i / 100, 0), 0.01, 0.9 if i > 40 else 0.15, color=(0.1, i / 100, 0.8)))
+    image = Image.open(io.BytesIO(plots.encode(figure, colours=16)))
+    assert image.mode == "P" and len(image.getcolors()) <= 16
+    shown = np.array([colour for _, colour in image.convert("RGB").getcolors()])
+    for colour in lines[:3]:
+        wanted = [int(colour[i:i + 2], 16) for i in (1, 3, 5)]
+        assert np.abs(shown - wanted).sum(1).min() <= 6, colour
 
 
 def test_a_grid_takes_bytes_and_fractions_and_leaves_a_gap_for_none():
