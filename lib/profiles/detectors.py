@@ -102,7 +102,7 @@ DETECTORS = {
         robust_ramp=1_800, systems={"linf0.3": ALL_TEN, "l2-2.5": (0, 1), "l2-5.0": (0, 1), "linf0.5": ALL_TEN,
                                      SHORT_STEPS: (5, 8, 9)}, inners={SHORT_STEPS: Inner("linf", 0.5, 40, 0.02)},
         further=dict.fromkeys(SYSTEMS, (0, 1)) | {"linf0.3": (0, 1, 8, 9)},
-        auc_images={"main": 500, "linf0.3": 2_000, "balls": 400, "long": 100, "others": 100},
+        auc_images={"main": 500, "linf0.3": 1_000, "balls": 400, "long": 100, "others": 100},
         attacked_images={"single": 500, "published": 1_000, "aligned": 100, "distortion": 30, "untargeted": 10,
                          "strangers": 1_000}),
     "paper": DetectorProfile(
