@@ -58,10 +58,9 @@ def tests(profile: str, system: str, k: int) -> dict[Test, int]:
     """Every test of detector k of a system, with how many negatives it gets."""
     settings, main = DETECTORS[profile], main_test(system, profile)
     sizes = settings.auc_images
-    n = sizes.get(system, sizes["main"])
-    found, trained = {main: n}, training_test(system, profile)
+    found, trained = {main: sizes.get(system, sizes["main"])}, training_test(system, profile)
     if trained.step_size > main.step_size:      # longer steps than published: what they taught may end with them
-        found[trained] = n
+        found[trained] = sizes["main"]
     if k not in settings.further.get(system, ()):
         return found
     tenfold = replace(main, steps=2000, step_size=main.step_size / 2)
