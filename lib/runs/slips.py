@@ -1,12 +1,49 @@
-"""What slips through: several attacks on the same images, and what the images that deceive are taken for."""
+"""What slips through: attacks compared on the same images, and what the images that deceive are taken for."""
 
 import numpy as np
 import pandas as pd
 
-from lib.metrics import wilson
+from lib.metrics import paired_difference, wilson
 from lib.runs.reject import SYSTEMS, reading
 from lib.runs.views import Bench, lost
 from lib.tables import MISSING, interval, listed
+
+
+def shared_error(of: Bench, model: str, words: str, eps: float, rejected: float, per_class: bool = False
+                 ) -> tuple[float, float, float]:
+    """The error under one attack on the images that every attack at this radius got, as in the worst case;
+    low, high."""
+    found = lost(of, model, words, eps, rejected, per_class)
+    if found is None:
+        return np.nan, np.nan, np.nan
+    found = found[:of.shared(eps)]
+    return (float(found.mean()), *wilson(found.mean(), len(found)))
+
+
+def harder(of: Bench, model: str, words: str, other: str, eps: float,
+           rejected: float) -> tuple[float, float, float, int]:
+    """How much more a system errs under an attack than under another, paired over the images of both; low, high, n."""
+    one, two = (lost(of, model, name, eps, rejected) for name in (words, other))
+    if one is None or two is None:
+        return np.nan, np.nan, np.nan, 0
+    n = min(len(one), len(two))
+    return (*paired_difference(one[:n], two[:n]), n)
+
+
+def hardest_in_words(of: Bench, model: str, words: list[str], eps: float,
+                     shares: tuple[float, ...] = (0.01, 0.05)) -> str:
+    """Which of some attacks make the largest error where these shares are refused, on the images that all of them got:
+    "a at 1 % and b at 5 %", or "a, at 1 % and at 5 %" where it is the same."""
+    top = {}
+    for share in shares:
+        found = {name: wrong for name in words if (wrong := lost(of, model, name, eps, share)) is not None}
+        n = min(map(len, found.values()), default=0)
+        errors = {name: wrong[:n].mean() for name, wrong in found.items()}
+        most = [name for name, error in errors.items() if error == max(errors.values())]
+        top[f"at {100 * share:g} %"] = listed(most, MISSING)
+    if len(set(top.values())) == 1:
+        return f"{next(iter(top.values()))}, {listed(list(top))}"
+    return listed([f"{words} {place}" for place, words in top.items()])
 
 
 def together(of: Bench, groups: list[tuple[str, ...]], eps: float, shares: tuple[float, ...] = (0.01, 0.05),

@@ -70,11 +70,11 @@ def test_a_worst_case_holds_what_was_found_in_smaller_balls_and_its_parts_stand_
 
 def test_the_attack_of_the_largest_error_is_named_once_where_it_is_the_same(bench, monkeypatch):
     wrong = {("a", 0.01): [1, 1, 0, 0, 0, 0], ("b", 0.01): [0, 1], ("a", 0.05): [1, 0, 0, 0, 0, 0], ("b", 0.05): [0, 0]}
-    monkeypatch.setattr(views, "lost", lambda of, model, name, eps, share: (
+    monkeypatch.setattr(slips, "lost", lambda of, model, name, eps, share: (
         np.array(wrong[name, share]) if (name, share) in wrong else None))
 
     def said(*words):
-        return views.hardest_in_words(bench, "GAT-generative", list(words), 0.3)
+        return slips.hardest_in_words(bench, "GAT-generative", list(words), 0.3)
 
     assert said("a", "b", "not stored") == "a, at 1 % and at 5 %"       # of the two images that both got
     wrong["b", 0.05] = [0, 1]
@@ -182,12 +182,12 @@ def test_other_readers_are_counted_on_the_misread_images_alone(bench):
 
 
 def test_attacks_are_compared_on_the_images_that_both_got(bench):
-    value, low, high, n = views.harder(bench, "GAT-generative", "detectors, margin", "detectors (9)", 0.3, 0.0)
+    value, low, high, n = slips.harder(bench, "GAT-generative", "detectors, margin", "detectors (9)", 0.3, 0.0)
     assert (value, n) == (0.5, 4) and low < value < high               # images 1 and 3 are lost to the margin alone
-    assert views.harder(bench, "GAT-generative", "detectors, margin", "not stored", 0.3, 0.0)[3] == 0
-    share, low, high = views.shared_error(bench, "GAT-generative", "detectors (9)", 0.3, 0.0)
+    assert slips.harder(bench, "GAT-generative", "detectors, margin", "not stored", 0.3, 0.0)[3] == 0
+    share, low, high = slips.shared_error(bench, "GAT-generative", "detectors (9)", 0.3, 0.0)
     assert share == 0.25 and low < share < high                         # image 0, of the four that both attacks got
-    assert np.isnan(views.shared_error(bench, "Madry", "not stored", 0.3, 0.0)[0])
+    assert np.isnan(slips.shared_error(bench, "Madry", "not stored", 0.3, 0.0)[0])
 
 
 def test_an_error_image_by_image_adds_up_to_that_of_the_rows(bench):
