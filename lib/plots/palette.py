@@ -139,6 +139,6 @@ def _reduced(image, colours: int, method: int, reserved: int = 32, apart: int = 
     palette = np.array([*kept, *np.reshape(rest[:3 * (colours - len(kept))], (-1, 3))], np.int32)
     nearest = np.concatenate([((part[:, None] - palette) ** 2).sum(2).argmin(1) for part in np.array_split(
         seen, 1 + len(seen) // 4_000)])
-    small = Image.fromarray(nearest[where].reshape(image.height, image.width).astype(np.uint8), mode="P")
+    small = Image.frombytes("P", image.size, nearest[where].astype(np.uint8).tobytes())
     small.putpalette(palette.astype(np.uint8).tobytes())
     return small

@@ -47,7 +47,7 @@ class DetectorProfile:
     whose attack is robust_inner and grows over the first robust_ramp updates (published: from the first at full size).
     systems: which detectors are trained, by class. inners: of some of them, inner attacks that depart from that rule.
     further: which of them meet more than the main attack (published: 0 and 1, in some tables; of the system whose
-    weights are kept, here the two weakest too). restarts: random starts of the test that takes many.
+    weights are kept, here the two weakest too). restarts: random starts of the tests that take many (published: 50).
     """
 
     training: Training
@@ -71,7 +71,7 @@ class DetectorProfile:
     held_out: int = 10_000              # training images kept for validation
     inners: Mapping[str, Inner] = field(default_factory=dict)
     further: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    restarts: int = 10
+    restarts: tuple[int, ...] = (10,)
 
     def inner(self, system: str) -> Inner:
         """The inner attack that trains a system. Raises ValueError for an unknown one, listing the choices."""
@@ -109,8 +109,8 @@ DETECTORS = {
         Training(100 * 156, batch=320, rate=5e-4), negatives=32, steps=None, span=0.0, candidates=20,
         validation_images=10_000, validation_steps=200, classifier=Training(18_750, batch=32, rate=5e-4),
         robust=Training(100_000, batch=50, rate=1e-4, dtype="float32"), robust_inner=Inner("linf", 0.3, 40, 0.01),
-        robust_ramp=0, systems=dict.fromkeys(SYSTEMS, ALL_TEN), further=dict.fromkeys(SYSTEMS, ALL_TEN), restarts=50,
-        auc_images=dict.fromkeys(("main", "balls", "long", "others"), 10_000),
+        robust_ramp=0, systems=dict.fromkeys(SYSTEMS, ALL_TEN), further=dict.fromkeys(SYSTEMS, ALL_TEN),
+        restarts=(10, 50), auc_images=dict.fromkeys(("main", "balls", "long", "others"), 10_000),
         attacked_images={"single": 10_000, "aligned": 1_000, "distortion": 10_000, "untargeted": 1_000,
                          "strangers": 10_000}),
 }

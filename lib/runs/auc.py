@@ -64,7 +64,7 @@ def tests(profile: str, system: str, k: int) -> dict[Test, int]:
     if k not in settings.further.get(system, ()):
         return found
     tenfold = replace(main, steps=2000, step_size=main.step_size / 2)
-    others = [replace(main, optimiser="normgrad"), replace(main, restarts=settings.restarts),
+    others = [replace(main, optimiser="normgrad"), *(replace(main, restarts=n) for n in settings.restarts),
               *(replace(main, step_size=main.step_size * factor) for factor in (0.2, 5))]
     balls = [main_test(system, profile, other) for other in SYSTEMS if other != system]
     long = [tenfold] if profile != "paper" else [tenfold, replace(tenfold, optimiser="normgrad")]

@@ -175,7 +175,8 @@ def compared(kind: str, profile: str, seed: int, results: Path | None = None) ->
         main = main_test(system, profile)
         for test, record in tests.items():
             if main in tests and kind_of(test, system, profile) == kind:
-                lines[system, k, f"{test.steps} × {test.step_size:g}"] = change(tests[main], record) | {
+                starts = f", {test.restarts} starts" if test.restarts > 1 else ""
+                lines[system, k, f"{test.steps} × {test.step_size:g}{starts}"] = change(tests[main], record) | {
                     "printed main": printed("1" if kind == "normgrad" else PRINTED.get(kind), system, k, main, False),
                     "printed": printed(PRINTED.get(kind), system, k, test, test.restarts > 0)}
     return pd.DataFrame(lines).T.rename_axis(["system", "class", "steps"]) if lines else pd.DataFrame()
@@ -185,8 +186,9 @@ def hardest(profile: str, seed: int, results: Path | None = None) -> pd.DataFram
     """As `compared`, but the other attack is the worst of all stored tests in the ball of the training, image by image:
     the largest logit that any of them reached counts. Of detectors that met more than the main attack and that of
     their training."""
-    lines = {}
-    for (system, k), tests in sorted(records(profile, seed, results).items()):
+    lines, order = {}, list(SYSTEMS)
+    stored = records(profile, seed, results)
+    for (system, k), tests in sorted(stored.items(), key=lambda one: (order.index(namesake(one[0][0])), *one[0])):
         main = main_test(system, profile)
         own = {test: record for test, record in tests.items() if kind_of(test, system, profile) != "other ball"}
         if main not in own or not {kind_of(test, system, profile) for test in own} - {"main", "training"}:

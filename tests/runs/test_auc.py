@@ -70,6 +70,16 @@ def test_the_detectors_that_the_profile_names_get_every_test_and_the_others_the_
     assert DETECTORS["paper"].further["l2-5.0"] == DETECTORS["paper"].systems["l2-5.0"]
 
 
+def test_as_many_starts_are_told_from_more_of_them(tmp_path):
+    for starts in (0, 10, 50):
+        one = stored([0.0], [2], variant="linf0.3", norm="linf", eps=0.3, steps=200, step_size=0.01, attack="adam",
+                     restarts=starts, seed=0, **{"class": 0})
+        write_record(tmp_path / f"laptop/auc/{starts}_seed0.npz", one.arrays, one.settings)
+    found = strength.compared("restarts", "laptop", 0, tmp_path)
+    assert sorted(found.index.get_level_values("steps")) == ["200 × 0.01, 10 starts", "200 × 0.01, 50 starts"]
+    assert {10, 50} == {test.restarts for test in auc.tests("paper", "linf0.5", 0)} - {0}
+
+
 @pytest.mark.parametrize("name", ["1", "8", "9", "10", "11", "12"])
 def test_the_paper_profile_plans_every_test_that_is_printed(name):
     printed = published.auc(name)
