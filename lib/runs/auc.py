@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from lib.profiles import profile as profile_of
 from lib.results import COLUMNS, Record, same, significant
 from lib.runs import units
 from lib.runs.heads import trained_heads
-from lib.runs.systems import BATCH, InBfloat16, read, signed
+from lib.runs.systems import BATCH, InBfloat16, growing, read
 from lib.runs.training import dataset_of
 
 
@@ -109,17 +110,19 @@ def settings_for(system: str, k: int, test: Test, profile: str, seed: int) -> di
 
 
 def compute(system: str, k: int, test: Test, n: int, profile: str, seed: int, results: Path | None,
-            device: torch.device):
-    """The record of one test: logits of all test images of class k, and of n others before and after the attack."""
+            device: torch.device, first: int = 0):
+    """The record of one test: logits of all test images of class k, and of others first <= i < n before and after
+    the attack."""
     heads, dataset = trained_heads(system, profile, seed, device, results, classes=(k,)), dataset_of(profile)
-    inside, outside = (dataset.test.y == k).nonzero()[:, 0], (dataset.test.y != k).nonzero()[:n, 0]
+    inside, outside = (dataset.test.y == k).nonzero()[:, 0], (dataset.test.y != k).nonzero()[first:n, 0]
     x = dataset.test.images(outside)
     moved = torch.cat([attacked(heads, part.to(device), 0, test, index.tolist(), seed).cpu()
                        for part, index in zip(x.split(BATCH[device.type]), outside.split(BATCH[device.type]))])
-    arrays = {"natural": significant(read(heads, dataset.test.images(inside), device)[:, 0]),
-              "index": outside.numpy().astype(np.int32), "others": significant(read(heads, x, device)[:, 0]),
+    arrays = {"index": outside.numpy().astype(np.int32), "others": significant(read(heads, x, device)[:, 0]),
               "attacked": significant(read(heads, moved, device)[:, 0]),
               "label": dataset.test.y[outside].numpy().astype(np.int8)}
+    if not first:
+        arrays["natural"] = significant(read(heads, dataset.test.images(inside), device)[:, 0])
     return arrays, settings_for(system, k, test, profile, seed) | {"data": dataset.source}
 
 
@@ -145,11 +148,10 @@ def auc(profile: str = "laptop", seed: int = 0, device: str = "auto", results: P
         only: str | None = None):
     """Rows of the AUC of every detector under the attack of Table 6, and of some (`further`) under further ones."""
     profile_of(profile)
-    todo = [units.Unit(f"GAT_{system}_class{k}_{test.name}_seed{seed}",
-                       lambda device, job=(system, k, test, n): signed(
-                           compute(*job, profile, seed, results, device), system=job[0], profile=profile, seed=seed,
-                           results=results, classes=job[1:2], names=()), n,
-                       expected=settings_for(system, k, test, profile, seed))
+    todo = [growing(f"GAT_{system}_class{k}_{test.name}_seed{seed}", n, settings_for(system, k, test, profile, seed),
+                    partial(trained_heads, system, profile, seed, results=results, classes=(k,)),
+                    partial(compute, system, k, test, n, profile, seed, results),
+                    system, profile, seed, results, classes=(k,), names=())
             for system, classes in DETECTORS[profile].systems.items() for k in classes
             for test, n in tests(profile, system, k).items()]
     return units.ensure("auc", todo, summarise, profile=profile, device=device, results=results, fresh=fresh, only=only,

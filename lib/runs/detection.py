@@ -6,6 +6,7 @@ where it was not the one attacked. lib.runs.reject turns them into rows.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -123,16 +124,16 @@ def settings_for(system: str, name: str, eps: float, best: bool, profile: str, s
 
 
 def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: int, profile: str, seed: int,
-            device: torch.device):
-    """The record of one unit: what every network says of the first n test images, attacked. name "clean": not attacked;
-    "validation": likewise, the training images kept from the detectors, on which thresholds are fitted.
+            device: torch.device, first: int = 0):
+    """The record of one unit: what every network says of test images first <= i < n, attacked. name "clean": not
+    attacked; "validation": likewise, the training images kept from the detectors, on which thresholds are fitted.
 
     load(system, device): the `Nets` in float32, which decide what counts; attacks, and their choice of an iterate, get
     faster copies in bfloat16.
     """
     exact, dataset = load(system, device), dataset_of(profile)
     part = split(profile)[1] if name == "validation" else dataset.test
-    index = list(range(min(n, len(part))))
+    index = list(range(first, min(n, len(part))))
     x, y = part.images(index), part.labels(index)
     random = name in ATTACKS and ATTACKS[name].towards == "random"
     target = other_classes("detection", y, index, seed, len(dataset.classes)) if random else y
@@ -145,7 +146,7 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
                "l2": (moved - x).flatten(1).norm(dim=1).numpy(), "linf": (moved - x).flatten(1).abs().amax(1).numpy()}
     if random:
         arrays["target"] = target.numpy().astype(np.int8)
-    if name in ATTACKS:
+    if name in ATTACKS and not first:
         arrays["thumbs"] = (moved[:SAMPLES if random else THUMBS] * 255).round().byte().numpy()
     return arrays, settings_for(system, name, eps, best, profile, seed) | {"data": dataset.source}
 
@@ -154,10 +155,10 @@ def plan(profile: str, system: str) -> list[tuple[str, float, bool, int]]:
     """Every unit of a system: attack, eps, best iterate or last, images."""
     sizes, eps = DETECTORS[profile].attacked_images, SYSTEMS[system].eps
     of = {kind: [name for name in ATTACKS if ATTACKS[name].towards == kind] for kind in ("", "every", "random")}
-    most = sizes.get("published", sizes["single"])
+    most, cheap = (sizes.get(name, sizes["single"]) for name in ("published", "cheap"))
     wanted = [(name, eps, False, most if name in AS_PUBLISHED else sizes["aligned" if kind else "single"])
               for kind in ("", "every") for name in of[kind]]
-    wanted += [(name, eps, True, most if name in CHEAP else sizes["single"]) for name in LOOKED_AT]
+    wanted += [(name, eps, True, cheap if name in CHEAP else sizes["single"]) for name in LOOKED_AT]
     farther = [(name, False, sizes["single"]) for name in of["random"]]
     if profile != "smoke":
         farther += [(name, best, sizes["single"]) for name in HARDEST for best in (False, True)]
@@ -179,10 +180,10 @@ def detection(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
     """Rows of the reject curves at fixed shares of rejected natural images, for every system and attack."""
     profile_of(profile)
     load = systems.networks(profile, seed, results)       # as many units ask for the same twelve networks
-    todo = [units.Unit(unit_name(system, name, eps, best, seed),
-                       lambda device, job=(system, name, eps, best, n): systems.signed(
-                           compute(load, *job, profile, seed, device), job[0], profile, seed, results), n,
-                       expected=settings_for(system, name, eps, best, profile, seed))
+    todo = [systems.growing(unit_name(system, name, eps, best, seed), n,
+                            settings_for(system, name, eps, best, profile, seed), partial(load, system),
+                            partial(compute, load, system, name, eps, best, n, profile, seed),
+                            system, profile, seed, results)
             for system, classes in DETECTORS[profile].systems.items()
             if len(classes) == 10 and SYSTEMS[system].norm == "linf" for name, eps, best, n in plan(profile, system)]
     return units.ensure("detection", todo, reject.summarise, profile=profile, device=device, results=results,

@@ -69,14 +69,15 @@ def settings_for(system: str, protocol: Protocol, profile: str, seed: int) -> di
             "dtype": "bfloat16"}
 
 
-def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: str, seed: int, device: torch.device):
-    """The record of one unit: for each of the first n test images, the distance and what the system says there.
+def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: str, seed: int, device: torch.device,
+            first: int = 0):
+    """The record of one unit: for each of test images first <= i < n, the distance and what the system says there.
 
     fitted(system, device): its detectors and the threshold of `threshold`.
     """
     (heads, accept), dataset = fitted(system, device), dataset_of(profile)
     fast = InBfloat16(heads)
-    index = list(range(n))
+    index = list(range(first, n))
     x, y = dataset.test.images(index), dataset.test.labels(index)
     target = other_classes("distortion", y, index, seed, len(dataset.classes))
 
@@ -93,7 +94,9 @@ def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: 
     found, ok = map(torch.cat, zip(*(nearest(*(each.to(device) for each in batch)) for batch in batches)))
     arrays = {"index": np.array(index, np.int32), "label": y.numpy().astype(np.int8), "success": ok.numpy(),
               "l2": (found - x).flatten(1).norm(dim=1).numpy(), "heads": read(heads, found, device),
-              "target": target.numpy().astype(np.int8), "thumbs": (found[:4] * 255).round().byte().numpy()}
+              "target": target.numpy().astype(np.int8)}
+    if not first:
+        arrays["thumbs"] = (found[:4] * 255).round().byte().numpy()
     return arrays, settings_for(system, protocol, profile, seed) | {"threshold": accept, "data": dataset.source}
 
 
@@ -143,10 +146,10 @@ def distortion(profile: str = "laptop", seed: int = 0, device: str = "auto", res
         heads = trained_heads(system, profile, seed, device, results)
         return heads, threshold(heads, profile, device)
 
-    todo = [units.Unit(f"GAT_{system}_{p.aim}_{p.steps}x{p.step_size:g}{'_best' if p.best else ''}_seed{seed}",
-                       lambda device, job=(system, p, n): systems.signed(
-                           compute(fitted, *job, profile, seed, device), job[0], profile, seed, results, names=()), n,
-                       expected=settings_for(system, p, profile, seed))
+    todo = [systems.growing(f"GAT_{system}_{p.aim}_{p.steps}x{p.step_size:g}{'_best' if p.best else ''}_seed{seed}", n,
+                            settings_for(system, p, profile, seed), functools.partial(fitted, system),
+                            functools.partial(compute, fitted, system, p, n, profile, seed),
+                            system, profile, seed, results, names=())
             for system, classes in DETECTORS[profile].systems.items()
             if len(classes) == 10 and SYSTEMS[system].norm == "linf" for p, n in protocols(profile).items()]
     return units.ensure("distortion", todo, summarise, profile=profile, device=device, results=results, fresh=fresh,

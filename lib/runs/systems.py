@@ -14,9 +14,12 @@ from lib.arithmetic import BFLOAT16, products
 from lib.locks import once
 from lib.models import ConvNet, Heads, stream
 from lib.profiles import DETECTORS
+from lib.results import Record
+from lib.runs.growth import of_weights
 from lib.runs.heads import trained_heads, variant_of
 from lib.runs.networks import OnAttacked
 from lib.runs.training import checkpoint, dataset_of
+from lib.runs.units import Unit
 from lib.train import fingerprint, fit, initial_weights, load_weights, save_weights
 
 CHUNK = 500             # images predicted together
@@ -69,6 +72,20 @@ def signed(found: tuple[dict, dict], *weights, **which) -> tuple[dict, dict]:
     """What a unit computes, its settings with the checksum of `weights_of`."""
     arrays, settings = found
     return arrays, settings | {"weights": weights_of(*weights, **which)}
+
+
+def growing(name: str, images: int, expected: dict, ready: Callable, compute: Callable, *weights, **which) -> Unit:
+    """A unit of so many images whose record grows where they become more (`lib.runs.growth`).
+
+    ready(device): sees to it that the weights are there; compute(device, first): the record from image `first` on. The
+    further arguments are those of `weights_of`.
+    """
+    def further(device: torch.device, record: Record) -> tuple[dict, dict]:
+        ready(device)
+        of_weights(record, weights_of(*weights, **which))
+        return signed(compute(device, len(record["index"])), *weights, **which)
+    return Unit(name, lambda device: signed(compute(device, 0), *weights, **which), images, grow=further,
+                expected=expected)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from lib.memory import keep_memory
 from lib.profiles import profile as profile_of
 from lib.results import (RESULTS, ROOT, Record, inventory, inventory_in, read_rows, read_settings, rows_from, select,
                          tidy, write_record, write_rows)
+from lib.runs import growth
 
 
 LISTED, NOTHING = "list", "none"    # of `only`: say which units there are; bring the rows up to date, compute nothing
@@ -36,6 +37,8 @@ class Unit:
     images: how many it is asked for, where its name does not say; a record that was asked for fewer is computed anew.
     expected: settings that it would be computed with. They belong into the record, and one that states others is
     refused: to use it would be wrong, and to replace it might cost hours.
+    grow: grow(device, record) gives what the further images add to a record that was asked for fewer
+    (`lib.runs.growth`); without it, such a record is computed anew.
     done: called once the record is on disk, to remove what a cut-off compute() would have gone on from; not before,
     since a record that cannot be written may have cost hours.
     """
@@ -44,6 +47,7 @@ class Unit:
     compute: Callable[[torch.device], tuple[dict[str, np.ndarray], dict]]
     images: int = 0
     done: Callable[[], None] | None = None
+    grow: Callable[[torch.device, Record], tuple[dict[str, np.ndarray], dict]] | None = None
     expected: Mapping = field(default_factory=dict)
 
     def stored(self, path: Path) -> bool:
@@ -209,11 +213,14 @@ def _compute(unit: Unit, path: Path, device: torch.device, fresh: bool, wait: bo
         for left in path.parent.glob(f".{path.name}.*.tmp"):
             left.unlink()                           # by a process that was killed: whoever writes has this lock
         start = time.perf_counter()
-        arrays, settings = unit.compute(device)
+        part = None if fresh or not unit.grow else growth.smaller(path, unit.expected["dtype"], device)
+        arrays, settings = unit.grow(device, part) if part else unit.compute(device)
         asked = {"asked": unit.images} if unit.images else {}
         settings = {"unit": unit.name} | asked | settings | origin(device, settings.get("dtype", "float32"),
                                                                    settings.get("data", ""),
                                                                    time.perf_counter() - start)
+        if part:
+            arrays, settings = growth.extended(part, arrays, settings)
         news = path.with_name(f".{path.name}.new")
         news.touch()                                # before, so that no record is ever without it,
         write_record(path, arrays, settings)

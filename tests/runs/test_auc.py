@@ -1,5 +1,6 @@
 """Tests of single detectors: where negatives go, what random starts add, and that rows follow from records."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,21 @@ def test_published_tables_are_read_in_the_form_of_our_rows(table, count):
 def test_a_table_that_is_not_of_auc_on_mnist_is_refused_with_the_choices():
     with pytest.raises(KeyError, match="no AUC table '3' on MNIST; expected one of 1, 8, 9, 10, 11, 12"):
         published.auc("3")
+
+
+def test_more_negatives_are_attacked_alone_and_counted_with_those_that_were(tmp_path, monkeypatch):
+    def rows(n):
+        settings = DETECTORS["smoke"]
+        monkeypatch.setitem(DETECTORS, "smoke", replace(settings, auc_images=settings.auc_images | {"main": n}))
+        unit = auc.auc("smoke", results=tmp_path, only="list").unit[0]
+        auc.auc("smoke", results=tmp_path, only=unit)
+        return read_record(tmp_path / "smoke" / "auc" / f"{unit}.npz")
+
+    few, many = rows(4), rows(7)
+    again = auc.compute("linf0.3", 0, auc.main_test("linf0.3", "smoke"), 7, "smoke", 0, tmp_path, torch.device("cpu"))[0]
+    assert many.settings["grown"][0]["asked"] == 4 and len(few["index"]) == 4
+    for name, values in again.items():
+        assert np.allclose(many[name], values, rtol=1e-3, atol=1e-3) and len(many[name]) == len(values)
 
 
 def test_rows_follow_from_records_and_agree_with_scikit_learn(tmp_path):

@@ -94,6 +94,18 @@ def test_a_record_holds_what_every_network_says_of_the_attacked_images(nets):
     assert (settings["protocol"], settings["loss"], settings["eps"]) == ("published", "detectors (9)", EPS)
 
 
+@pytest.mark.parametrize("name", ["detectors (9)", "random class, Madry", "aligned, Madry"])
+def test_later_images_are_attacked_as_they_would_be_with_the_earlier_ones(nets, name):
+    def record(*span):
+        return detection.compute(lambda *_: nets, "linf0.3", name, EPS, False, span[-1], "smoke", 0, CPU, *span[:-1])[0]
+
+    whole, parts = record(4), (record(2), record(2, 4))
+    assert "thumbs" not in parts[1] and parts[0].keys() - parts[1].keys() == {"thumbs"}
+    for key in parts[1]:
+        both = np.concatenate([part[key] for part in parts])
+        assert np.allclose(both, whole[key], rtol=1e-4, atol=1e-4) and len(both) == 4
+
+
 def test_the_step_of_the_public_script_is_ten_times_that_of_the_caption(nets):
     settings = [detection.compute(lambda *_: nets, "linf0.3", name, EPS, False, 2, "smoke", 0, CPU)[1]
                 for name in ("switching (12)", "switching (12), steps of 0.1")]

@@ -37,6 +37,14 @@ def test_an_image_has_arrived_where_the_system_misreads_and_accepts_it(fitted, p
     assert (arrays["l2"][~arrays["success"]] == 0).all()            # what never arrives comes back clean
 
 
+def test_later_images_go_where_they_would_with_the_earlier_ones(fitted):
+    whole, early, late = (distortion.compute(fitted, "linf0.3", PROTOCOLS[0], n, "smoke", 0, CPU, *first)[0]
+                          for n, *first in ((4,), (2,), (4, 2)))
+    assert early.keys() - late.keys() == {"thumbs"}
+    for key in late:
+        assert np.allclose(np.concatenate([early[key], late[key]]), whole[key], rtol=1e-4, atol=1e-4)
+
+
 def test_a_logit_at_the_threshold_is_accepted_as_everywhere_else():
     heads = fresh(tuple(range(10)), 0, (1, 28, 28)).eval().requires_grad_(False)
     for weight in heads.parameters():
