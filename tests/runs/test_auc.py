@@ -126,7 +126,8 @@ def test_more_negatives_are_attacked_alone_and_counted_with_those_that_were(tmp_
         return read_record(tmp_path / "smoke" / "auc" / f"{unit}.npz")
 
     few, many = rows(4), rows(7)
-    again = auc.compute("linf0.3", 0, auc.main_test("linf0.3", "smoke"), 7, "smoke", 0, tmp_path, torch.device("cpu"))[0]
+    test = auc.main_test("linf0.3", "smoke")
+    again = auc.compute("linf0.3", 0, test, 7, "smoke", 0, tmp_path, torch.device("cpu"))[0]
     assert many.settings["grown"][0]["asked"] == 4 and len(few["index"]) == 4
     for name, values in again.items():
         assert np.allclose(many[name], values, rtol=1e-3, atol=1e-3) and len(many[name]) == len(values)
