@@ -75,10 +75,11 @@ def beside_the_ring(of: Bench, eps: float, accuracy: float, error: float) -> str
 
 def _threshold(clean: Record, model: str, accuracy: float) -> float:
     """The largest score at which a system still reads and accepts this share of natural images (all it can,
-    if less)."""
+    if less; infinite for none)."""
     read, score = reading(clean, model)
     kept = np.sort(score[read == clean["label"]])[::-1]
-    return float(kept[min(round(accuracy * len(read)), len(kept)) - 1])
+    count = min(round(accuracy * len(read)), len(kept))
+    return float(kept[count - 1]) if count else np.inf
 
 
 def widened(found: pd.DataFrame) -> pd.DataFrame:

@@ -11,11 +11,13 @@ from sklearn.metrics import roc_auc_score
 
 from lib import published, tables
 from lib.attacks import ball
+from lib.models import ConvNet
 from lib.profiles import DETECTORS, SHORT_STEPS
 from lib.results import Record, read_record, read_rows, rows_from, tidy, write_record
 from lib.runs import auc, strength
-from lib.runs.heads import fresh
-from lib.runs.training import dataset_of
+from lib.runs.heads import fresh, variant_of
+from lib.runs.training import checkpoint, dataset_of
+from lib.train import load_weights, save_weights
 
 TESTS = [auc.Test(norm, eps, 3, step, optimiser) for norm, eps, step in (("linf", 0.1, 0.05), ("l2", 0.5, 0.2))
          for optimiser in ("adam", "normgrad")]
@@ -128,9 +130,16 @@ def test_more_negatives_are_attacked_alone_and_counted_with_those_that_were(tmp_
     few, many = rows(4), rows(7)
     test = auc.main_test("linf0.3", "smoke")
     again = auc.compute("linf0.3", 0, test, 7, "smoke", 0, tmp_path, torch.device("cpu"))[0]
-    assert many.settings["grown"][0]["asked"] == 4 and len(few["index"]) == 4
+    assert many.settings["runs"][0]["asked"] == 4 and len(few["index"]) == 4
     for name, values in again.items():
         assert np.allclose(many[name], values, rtol=1e-3, atol=1e-3) and len(many[name]) == len(values)
+    weights, net = checkpoint("GAT", "smoke", 0, variant_of("linf0.3", 0), tmp_path), ConvNet(1, (1, 28, 28))
+    stated = load_weights(weights, net, {})
+    with torch.no_grad():
+        next(net.parameters()).add_(0.1)
+    save_weights(weights, net, stated)
+    with pytest.raises(ValueError, match="would grow with"):
+        rows(9)
 
 
 def test_rows_follow_from_records_and_agree_with_scikit_learn(tmp_path):
