@@ -71,6 +71,7 @@ CHEAP = ("classifier (8)", "Madry (8)")                         # one network to
 HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also at a larger radius, there with best iterates too
 # of the first two, by their best iterates too
 RIVALS = ("detectors, cross-entropy", "detectors, margin", "combined (11)", "Madry, cross-entropy")
+TOWARDS_EVERY = tuple(name for name, attack in ATTACKS.items() if attack.towards == "every")
 LOOKED_AT = (*HARDEST, *RIVALS, "classifier (8)")       # of which every iterate is looked at, too
 
 

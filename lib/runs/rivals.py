@@ -114,8 +114,8 @@ def tally(*found: pd.DataFrame) -> str:
         return f"{tables.MISSING.capitalize()}."
     less, more = (sum(int(there.sum()) for there in each) for each in (
         [lines[f"high {model}"] < 0 for model in SYSTEMS[:2]], [lines[f"low {model}"] > 0 for model in SYSTEMS[:2]]))
-    return (f"Of {2 * len(lines)} comparisons the detectors err significantly less than this robust network in "
-            f"{less or 'none'}, significantly more in {more or 'none'}.")
+    return (f"Of {2 * len(lines)} comparisons at equal natural accuracy the detectors err significantly less than this "
+            f"robust network in {less or 'none'}, significantly more in {more or 'none'}.")
 
 
 def in_words(found: pd.DataFrame) -> str:
