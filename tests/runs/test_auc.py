@@ -270,6 +270,17 @@ def test_short_steps_are_held_against_the_distance_to_print(after, share, said):
     assert made_up == pytest.approx(share) and said in strength.blame(made_up)
 
 
+def test_detectors_that_print_leaves_out_are_named_where_they_fall_in_another_ball():
+    lines = [("0", "l2-5.0", "other ball", 0.90, 0.9642), ("8", "l2-5.0", "other ball", 0.73, np.nan),
+             ("8", "linf0.5", "other ball", 0.94, np.nan), ("8", "linf0.3", "main", 0.5, np.nan),
+             ("8", "l2-2.5", "other ball", 0.99, np.nan)]
+    rows = pd.DataFrame(lines, columns=["class", "ball", "kind", "value", "theirs"]).assign(variant="linf0.3")
+    names = {"linf0.3": "l∞ 0.3", "linf0.5": "l∞ 0.5", "l2-5.0": "L2 5.0", "l2-2.5": "L2 2.5"}
+    assert strength.unprinted(rows, names) == ("0.73 for class 8 of l∞ 0.3 under L2 5.0 and "
+                                               "0.94 for class 8 of l∞ 0.3 under l∞ 0.5")
+    assert strength.unprinted(rows.head(1), names) == "none"
+
+
 def test_without_a_training_with_short_steps_nothing_is_blamed():
     rows = strength.with_kinds(tidy([auc_row("linf0.5", 0.5, 200, 0.01),
                                      auc_row("linf0.5", 1.0, 12, 1 / 12, restarts=1)]))

@@ -141,6 +141,28 @@ def test_dropping_the_aim_is_judged_search_by_search(folder):
             and found.n.item() == 2)
 
 
+def test_images_that_go_farther_without_an_aim_are_counted_among_those_that_both_aims_had(folder):
+    assert "No search has rows under both aims" in routes.farther("linf0.3", "smoke", 0, folder)
+    one = record("untargeted", 1.0, False, [0.2, 0.5, 0.4], [True, True, False])
+    write_record(folder / "smoke/distortion/GAT_linf0.3_d_seed0.npz", one.arrays, one.settings)
+    assert "1 of 3 images" in routes.farther("linf0.3", "smoke", 0, folder)     # neither aim moved the third
+    two = record("untargeted", 0.1, True, [0.4, 0.1], [True, False])
+    write_record(folder / "smoke/distortion/GAT_linf0.3_e_seed0.npz", two.arrays, two.settings)
+    assert "1 to 2 of 2 to 3 images" in routes.farther("linf0.3", "smoke", 0, folder)
+
+
+def test_the_threshold_of_a_system_is_one(tmp_path):
+    assert np.isnan(routes.threshold("linf0.3", "smoke", 0, tmp_path))
+    for name, one in (("a", record("random", 1.0, False, [0.5], [True])),
+                      ("b", record("random", 0.1, False, [0.3], [True]))):
+        write_record(tmp_path / f"smoke/distortion/GAT_linf0.3_{name}_seed0.npz", one.arrays,
+                     one.settings | {"threshold": 2.5})
+    assert routes.threshold("linf0.3", "smoke", 0, tmp_path) == 2.5
+    write_record(tmp_path / "smoke/distortion/GAT_linf0.3_b_seed0.npz", one.arrays, one.settings | {"threshold": 3.6})
+    with pytest.raises(ValueError, match="different thresholds"):
+        routes.threshold("linf0.3", "smoke", 0, tmp_path)
+
+
 def test_records_are_named_by_aim_and_search_in_order(folder):
     assert list(routes.distances("linf0.3", "smoke", 0, folder)) == [
         "random aim, published step", "random aim, smaller steps, best iterate", "no aim, smaller steps", routes.EVERY]
