@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy import ndarray
+from scipy import ndimage
 
 from lib import tables
 from lib.metrics import gibbs
 from lib.profiles import DENSITIES
 from lib.results import RESULTS, Record, read_record, select
 from lib.runs import density as runs
-from lib.runs.likeness import Yardstick
+from lib.runs.likeness import Yardstick, separated
 
 LINE = "two-gaussians"
 PLANE = ("ring", "grid", "spirals", "checkerboard")
@@ -50,7 +51,7 @@ def time_alone(rows: pd.DataFrame) -> str:
 
 
 def length_alone(rows: pd.DataFrame) -> str:
-    """What a training on the grid has that is as long as published and no wider than the shorter ones, in a sentence.
+    """What a training on the grid has that is as long as the authors' and no wider than the shorter, in a sentence.
 
     rows: those of lib.runs.density.
     """
@@ -61,8 +62,42 @@ def length_alone(rows: pd.DataFrame) -> str:
     before = select(rows, dataset="grid", variant="paper", model="GAT", metric="separated").value
     word = "Some of it" if len(before) and longer["separated"] > before.max() else "Not at this width"
     word = "Yes" if longer["separated"] > 0.99 else word
-    return (f"{word}: after as many updates as published, at the same width, {apart} of the blobs lie in a part of "
-            f"their own, the overlap is {overlap}, and {misplaced} of the mass is misplaced (one training).")
+    return (f"{word}: after as many updates, at the same width, {apart} of the blobs lie in a part of their own, the "
+            f"overlap is {overlap}, and {misplaced} of the mass is misplaced (one training).")
+
+
+def squares_apart(profile: str, seed: int = 0, results: Path | None = None) -> str:
+    """How many squares of the checkerboard lie in an accepted part of their own, over the trainings that are there:
+    "2 to 3 of 8". By the rule of `likeness.separated`, on the grid of the pictures."""
+    found, name = [], "checkerboard"
+    for s in range(seed, seed + runs.sizes_of(profile, name).seeds):
+        if record := stored(name, profile, s, results=results):
+            accepted = record["logits"][-1] > 0
+            centres = _centres(runs.points_of(profile, name, s).probabilities(len(accepted), runs.MIDDLE)
+                               .reshape(accepted.shape) > 0)
+            found.append(len(centres) * separated(accepted, centres))
+    return f"{tables.span(min(found), max(found), '{:.0f}'.format)} of {len(centres)}" if found else tables.MISSING
+
+
+def _centres(support: Bool[ndarray, "y x"]) -> Float[ndarray, "part axis"]:
+    """Centres of the connected parts of a support (sides touch), as shares of the grid's sides, x first."""
+    parts, count = ndimage.label(support)
+    centres = np.array(ndimage.center_of_mass(support, parts, range(1, count + 1)))
+    return centres[:, ::-1] / (len(support) - 1)
+
+
+def least_and_most(rows: pd.DataFrame) -> str:
+    """Over which total variations the point sets of the plane range, each a mean over trainings, with their names.
+
+    rows: those of lib.runs.density.
+    """
+    found = select(rows, dataset=list(PLANE), variant="paper", model="GAT", metric="tv")
+    if found.empty:
+        return tables.MISSING
+    said = tables.spread(found, "metric", "dataset", {"tv": tables.percent}).iloc[0]
+    mean = found.groupby("dataset").value.mean()
+    ends = [f"{said[name]} on the {name}" for name in (mean.idxmin(), mean.idxmax())]
+    return f"from {ends[0]} to {ends[1]}"
 
 
 def sigmoid(logits: ndarray) -> ndarray:

@@ -49,6 +49,20 @@ def recipe(profile: str, name: str = "Madry") -> str:
     return said(profile) if said(profile) == said("paper") else f"{said(profile)} (published: {said('paper')})"
 
 
+def inner_gradients(profile: str, system: str = "linf0.3") -> str:
+    """How many image gradients the attacks took that trained ten detectors and Madry's network, in words, beside those
+    of the published trainings."""
+    def counted(profile: str) -> tuple[float, float]:
+        settings = DETECTORS[profile]
+        ours, theirs = settings.training, settings.robust
+        return (10 * ours.updates * settings.negatives * settings.inner(system).steps,
+                theirs.updates * theirs.batch * settings.robust_inner.steps)
+    (ten, one), (ten_printed, one_printed) = counted(profile), counted("paper")
+    return (f"{ten / 1e6:,.1f} million image gradients to attack ten detectors while they were trained, "
+            f"{one / 1e6:,.1f} million for Madry's network (published: {ten_printed / 1e6:,.0f} and "
+            f"{one_printed / 1e6:,.0f} million)")
+
+
 def _tops(of: Bench, eps: float, single: bool) -> dict[str, np.ndarray]:
     """Of each image the highest score under which a system misreads it, by system; {} without attacks."""
     attacked = of.within(eps) if of.ready else []

@@ -62,6 +62,33 @@ def unmoved(system: str, profile: str, seed: int, aim: str, how: str,
     return int((~record["success"]).sum()), len(record["success"]), int(record.settings["steps"])
 
 
+def threshold(system: str, profile: str, seed: int, results: Path | None = None) -> float:
+    """The logit from which the searches of a system count an image as accepted; NaN without records.
+
+    One for all: fitted on several machines, it may differ in its last digits. Raises ValueError if it differs by more.
+    """
+    found = [record.settings["threshold"] for record in records(system, profile, seed, results).values()]
+    if found and not np.allclose(found, found[0], atol=0.01):
+        raise ValueError(f"searches of {system} have different thresholds: {sorted(set(found))}; expected one")
+    return found[0] if found else np.nan
+
+
+def farther(system: str, profile: str, seed: int, results: Path | None = None) -> str:
+    """How many images go farther without an aim than with a random one, or nowhere, in a sentence: from the search with
+    the fewest such images to the one with the most, among the images that both aims had."""
+    found, counts, n = records(system, profile, seed, results), [], []
+    for how in SEARCHES:
+        if all((aim, how) in found for aim in AIMS):
+            n.append(min(len(found[aim, how]["l2"]) for aim in AIMS))
+            aimed, free = (np.where(record["success"], record["l2"], np.inf)[:n[-1]]
+                           for record in (found[aim, how] for aim in AIMS))
+            counts.append(int((free > aimed).sum()))
+    if not counts:
+        return "No search has rows under both aims in this copy yet."
+    count, images = (tables.span(min(each), max(each), "{:.0f}".format) for each in (counts, n))
+    return f"Without an aim, {count} of {images} images, by search, go farther than with a random one, or nowhere."
+
+
 def name(aim: str) -> str:
     """An aim in words."""
     return {"random": "random aim", "untargeted": "no aim", NEAREST: "whichever aim"}[aim]

@@ -43,6 +43,13 @@ def test_panels_split_a_count_off_the_name_of_a_way():
     assert all(frame.empty for frame in tables.panels(found[:0]).values())
 
 
+def test_growth_is_told_over_all_counts_and_over_the_last_two():
+    panel = pd.DataFrame({"way": ["a"] * 3 + ["b"] * 3, "count": [20, 1, 10] * 2, "value": [8.0, 1, 4, 9, 3, 6]})
+    said = tables.grown(panel, "samples", {"ours": "a", "theirs": "b"})
+    assert said == "from 1 to 20 samples 8.0 times ours and 3.0 times theirs (from 10 to 20: 2.0 and 1.5 times)"
+    assert tables.grown(panel, "samples", {"ours": "c"}) == tables.MISSING
+
+
 def test_ways_are_compared_by_median_seconds_and_told_apart_by_their_quartiles():
     rows = pd.DataFrame({"metric": ["seconds", "seconds", "speedup", "speedup"], "variant": ["a", "b"] * 2,
                          "value": [2.0, 5.0, 1.7, 1.8], "low": [1.0, 4.0, 1.6, 1.65], "high": [3.0, 6.0, 1.9, 2.0]})

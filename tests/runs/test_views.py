@@ -288,6 +288,11 @@ def test_what_f_sees_is_compared_on_the_images_that_deceive_both(bench):
     assert slips.seen_alike(bench, cases | {"Madry": "not stored"}, 0.3) == {}
 
 
+def test_what_the_attacks_of_two_trainings_cost_is_counted_in_gradients():
+    ours, printed = rivals.inner_gradients("laptop"), "(published: 499 and 200 million)"
+    assert ours.endswith(printed) and ours.startswith("7.2 million image gradients") and "3.0 million for Madry" in ours
+
+
 def test_a_system_that_may_accept_nothing_accepts_nothing():
     assert rivals._threshold(CLEAN, "GAT-generative", 0.0) == np.inf
     assert rivals._threshold(record([1, 2, 0], [5, 6, 7], attack="clean"), "GAT-generative", 0.9) == np.inf
