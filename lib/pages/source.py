@@ -35,11 +35,12 @@ def duration(seconds: float) -> str:
 
 def _line(experiment: str, rows: pd.DataFrame, results: Path | None) -> str:
     behind = _behind(experiment, rows, Path(results or RESULTS))
-    taken, dates = sum(one.get("seconds", 0.0) for one in behind), sorted(one.get("date", "") for one in behind)
-    formats, codes = (pd.Series([one for joined in rows[name] for one in joined.split("+")])
-                      for name in ("dtype", "commit"))
-    cells = [escape(experiment), len(dates) or "–", _span(dates), duration(taken) if behind else "–",
-             _list(rows.device), _list(formats) or "–", _list(codes) or "of no commit"]
+    taken = sum(one.get("seconds", 0.0) for one in behind)
+    dates = sorted(run.get("date", "") for one in behind for run in one.get("runs", [one]))     # of a grown record all
+    devices, formats, codes = (pd.Series([one for joined in rows[name] for one in joined.split("+")])
+                               for name in ("device", "dtype", "commit"))
+    cells = [escape(experiment), len(behind) or "–", _span(dates), duration(taken) if behind else "–",
+             _list(devices), _list(formats) or "–", _list(codes) or "of no commit"]
     return "<tr>" + "".join(f"<td>{cell}" for cell in cells)
 
 

@@ -160,7 +160,6 @@ def auc(profile: str = "laptop", seed: int = 0, device: str = "auto", results: P
     """Rows of the AUC of every detector under the attack of Table 6, and of some (`further`) under further ones."""
     profile_of(profile)
     todo = [growing(unit_name(system, k, profile, seed, test), n, settings_for(system, k, test, profile, seed),
-                    partial(trained_heads, system, profile, seed, results=results, classes=(k,)),
                     partial(compute, system, k, test, n, profile, seed, results),
                     system, profile, seed, results, classes=(k,), names=())
             for system, classes in DETECTORS[profile].systems.items() for k in classes

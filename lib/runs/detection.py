@@ -185,7 +185,7 @@ def detection(profile: str = "laptop", seed: int = 0, device: str = "auto", resu
     profile_of(profile)
     load = systems.networks(profile, seed, results)       # as many units ask for the same twelve networks
     todo = [systems.growing(unit_name(system, name, eps, best, seed), n,
-                            settings_for(system, name, eps, best, profile, seed), partial(load, system),
+                            settings_for(system, name, eps, best, profile, seed),
                             partial(compute, load, system, name, eps, best, n, profile, seed),
                             system, profile, seed, results)
             for system, classes in DETECTORS[profile].systems.items()

@@ -149,7 +149,7 @@ def distortion(profile: str = "laptop", seed: int = 0, device: str = "auto", res
         return heads, threshold(heads, profile, device)
 
     todo = [systems.growing(f"GAT_{system}_{p.aim}_{p.steps}x{p.step_size:g}{'_best' if p.best else ''}_seed{seed}", n,
-                            settings_for(system, p, profile, seed), functools.partial(fitted, system),
+                            settings_for(system, p, profile, seed),
                             functools.partial(compute, fitted, system, p, n, profile, seed),
                             system, profile, seed, results, names=())
             for system, classes in DETECTORS[profile].systems.items()

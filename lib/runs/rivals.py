@@ -50,16 +50,16 @@ def recipe(profile: str, name: str = "Madry") -> str:
 
 
 def inner_gradients(profile: str, system: str = "linf0.3") -> str:
-    """How many image gradients the attacks took that trained ten detectors and Madry's network, in words, beside those
-    of the published trainings."""
+    """How many gradients of single images the attacks took that trained ten detectors and Madry's network, in words,
+    beside those of the profile `paper`."""
     def counted(profile: str) -> tuple[float, float]:
         settings = DETECTORS[profile]
         ours, theirs = settings.training, settings.robust
         return (10 * ours.updates * settings.negatives * settings.inner(system).steps,
                 theirs.updates * theirs.batch * settings.robust_inner.steps)
     (ten, one), (ten_printed, one_printed) = counted(profile), counted("paper")
-    return (f"{ten / 1e6:,.1f} million image gradients to attack ten detectors while they were trained, "
-            f"{one / 1e6:,.1f} million for Madry's network (published: {ten_printed / 1e6:,.0f} and "
+    return (f"the attacks inside training took {ten / 1e6:,.1f} million image gradients for the ten detectors and "
+            f"{one / 1e6:,.1f} million for Madry's network (profile paper: {ten_printed / 1e6:,.0f} and "
             f"{one_printed / 1e6:,.0f} million)")
 
 
@@ -120,7 +120,7 @@ def lines(found: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(text).T if text else pd.DataFrame()
 
 
-def tally(*found: pd.DataFrame) -> str:
+def tally(*found: pd.DataFrame, eps: float | None = None) -> str:
     """Of one or several of `at_equal_accuracy`: in how many comparisons the systems of detectors err significantly less
     or more than Madry's network, by intervals that are `widened` for all of them, in a sentence."""
     lines = widened(pd.concat(found))
@@ -128,8 +128,10 @@ def tally(*found: pd.DataFrame) -> str:
         return f"{tables.MISSING.capitalize()}."
     less, more = (sum(int(there.sum()) for there in each) for each in (
         [lines[f"high {model}"] < 0 for model in SYSTEMS[:2]], [lines[f"low {model}"] > 0 for model in SYSTEMS[:2]]))
-    return (f"Of {2 * len(lines)} comparisons at equal natural accuracy the detectors err significantly less than this "
-            f"robust network in {less or 'none'}, significantly more in {more or 'none'}.")
+    begin = "Of" if eps is None else f"At radius {eps:g}, of"
+    return (f"{begin} {2 * len(lines)} comparisons at equal natural accuracy the detectors err significantly less than "
+            f"this robust network in {less or 'none'}, significantly more in {more or 'none'}.")
+
 
 
 def in_words(found: pd.DataFrame) -> str:

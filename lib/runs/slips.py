@@ -23,9 +23,15 @@ def shared_error(of: Bench, model: str, words: str, eps: float, rejected: float,
 def apart(of: Bench, one: tuple[str, str], two: tuple[str, str], eps: float,
           rejected: float) -> tuple[float, float, float, int]:
     """How much more one system errs under its attack than another under its own, (model, words of the attack) each,
-    paired over the images of both attacks; low, high, n."""
+    paired over the images of both attacks; low, high, n.
+
+    n is 0 without records, and where the gradients of the two were taken in different formats (`lib.arithmetic`): that
+    alone moves some images.
+    """
     found = [lost(of, model, words, eps, rejected) for model, words in (one, two)]
-    if found[0] is None or found[1] is None:
+    if any(each is None for each in found):
+        return np.nan, np.nan, np.nan, 0
+    if len({of.at(eps)[words].settings.get("dtype") for _, words in (one, two)}) > 1:
         return np.nan, np.nan, np.nan, 0
     n = min(map(len, found))
     return (*paired_difference(found[0][:n], found[1][:n]), n)
@@ -35,6 +41,22 @@ def harder(of: Bench, model: str, words: str, other: str, eps: float,
            rejected: float) -> tuple[float, float, float, int]:
     """How much more a system errs under an attack than under another, paired over the images of both; low, high, n."""
     return apart(of, (model, words), (model, other), eps, rejected)
+
+
+def order_in_words(of: Bench, one: tuple[str, str], two: tuple[str, str], eps: float, ways: dict[str, str],
+                   shares: tuple[float, ...] = (0.01, 0.05)) -> tuple[str, str]:
+    """Where one system surely errs more than another, each under its own attack, and where surely less, by the
+    intervals of `apart`: "with steps of 0.01 where 1 % is refused", or "nowhere".
+
+    ways: what a way of running both attacks is called -> what it adds to their words.
+    """
+    sure: dict[bool, list[str]] = {True: [], False: []}
+    for name, way in ways.items():
+        for share in shares:
+            _, low, high, n = apart(of, (one[0], one[1] + way), (two[0], two[1] + way), eps, share)
+            if n and not low <= 0 <= high:
+                sure[low > 0].append(f"{name} where {100 * share:g} % is refused")
+    return listed(sure[True], "nowhere"), listed(sure[False], "nowhere")
 
 
 def easier(of: Bench, attacks: dict[str, str], eps: float, shares: tuple[float, ...] = (0.01, 0.05),

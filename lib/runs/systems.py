@@ -74,15 +74,18 @@ def signed(found: tuple[dict, dict], *weights, **which) -> tuple[dict, dict]:
     return arrays, settings | {"weights": weights_of(*weights, **which)}
 
 
-def growing(name: str, images: int, expected: dict, ready: Callable, compute: Callable, *weights, **which) -> Unit:
+def growing(name: str, images: int, expected: dict, compute: Callable, *weights, **which) -> Unit:
     """A unit of so many images whose record grows where they become more (`lib.runs.growth`).
 
-    ready(device): sees to it that the weights are there; compute(device, first): the record from image `first` on. The
-    further arguments are those of `weights_of`.
+    compute(device, first): the record from image `first` on. The further arguments are those of `weights_of`. A record
+    grows only with its own weights, which must be there.
     """
     def further(device: torch.device, record: Record) -> tuple[dict, dict]:
-        ready(device)
-        of_weights(record, weights_of(*weights, **which))
+        try:
+            of_weights(record, weights_of(*weights, **which))
+        except FileNotFoundError as error:      # to train anew takes hours, and seldom ends at the same weights
+            raise ValueError(f"record {record.path} cannot grow, for its weights are not here ({error}); put them "
+                             "back, or compute all records of these networks anew (without --unit, with --fresh)") from error
         return signed(compute(device, len(record["index"])), *weights, **which)
     return Unit(name, lambda device: signed(compute(device, 0), *weights, **which), images, grow=further,
                 expected=expected)

@@ -44,7 +44,8 @@ def test_panels_split_a_count_off_the_name_of_a_way():
 
 
 def test_growth_is_told_over_all_counts_and_over_the_last_two():
-    panel = pd.DataFrame({"way": ["a"] * 3 + ["b"] * 3, "count": [20, 1, 10] * 2, "value": [8.0, 1, 4, 9, 3, 6]})
+    panel = pd.DataFrame({"way": ["a"] * 4 + ["b"] * 3, "count": [100, 20, 1, 10, 20, 1, 10],
+                          "value": [50.0, 8, 1, 4, 9, 3, 6]})
     said = tables.grown(panel, "samples", {"ours": "a", "theirs": "b"})
     assert said == "from 1 to 20 samples 8.0 times ours and 3.0 times theirs (from 10 to 20: 2.0 and 1.5 times)"
     assert tables.grown(panel, "samples", {"ours": "c"}) == tables.MISSING

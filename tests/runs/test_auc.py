@@ -140,6 +140,10 @@ def test_more_negatives_are_attacked_alone_and_counted_with_those_that_were(tmp_
     save_weights(weights, net, stated)
     with pytest.raises(ValueError, match="would grow with"):
         rows(9)
+    weights.unlink()                                    # and none are trained to find that out
+    with pytest.raises(ValueError, match="its weights are not here .*; put them back"):
+        rows(9)
+    assert not weights.exists()
 
 
 def test_rows_follow_from_records_and_agree_with_scikit_learn(tmp_path):

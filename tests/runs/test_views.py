@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lib import tables
+from lib.profiles import DETECTORS
 from lib.results import Record, write_record
 from lib.runs import reject, rivals, slips, views
 
@@ -99,6 +100,7 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
     assert rivals.tally(sure.head(1), sure.head(1)) == (
         "Of 4 comparisons at equal natural accuracy the detectors err significantly less than this robust network in "
         "2, significantly more in 2.")
+    assert rivals.tally(sure.head(1), eps=0.4).startswith("At radius 0.4, of 2 comparisons at equal")
     nothing = rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3)
     assert nothing.empty and rivals.lines(nothing).empty and rivals.tally(nothing) == "No rows yet."
 
@@ -289,10 +291,30 @@ def test_what_f_sees_is_compared_on_the_images_that_deceive_both(bench):
 
 
 def test_what_the_attacks_of_two_trainings_cost_is_counted_in_gradients():
-    ours, printed = rivals.inner_gradients("laptop"), "(published: 499 and 200 million)"
-    assert ours.endswith(printed) and ours.startswith("7.2 million image gradients") and "3.0 million for Madry" in ours
+    laptop = DETECTORS["laptop"]
+    ten = 10 * laptop.training.updates * laptop.negatives * laptop.inner("linf0.3").steps
+    one = laptop.robust.updates * laptop.robust.batch * laptop.robust_inner.steps
+    said = rivals.inner_gradients("laptop")
+    assert f"{ten / 1e6:.1f} million image gradients for the ten" in said
+    assert f"{one / 1e6:.1f} million for Madry" in said
+    assert said.endswith("(profile paper: 499 and 200 million)")
 
 
 def test_a_system_that_may_accept_nothing_accepts_nothing():
     assert rivals._threshold(CLEAN, "GAT-generative", 0.0) == np.inf
     assert rivals._threshold(record([1, 2, 0], [5, 6, 7], attack="clean"), "GAT-generative", 0.9) == np.inf
+
+
+def test_where_one_system_surely_errs_more_is_said_by_intervals(bench, monkeypatch):
+    gaps = {("a", 0.01): (0.1, 0.02, 0.2, 9), ("a", 0.05): (0.1, -0.02, 0.2, 9), ("b", 0.01): (-0.1, -0.2, -0.02, 9),
+            ("b", 0.05): (np.nan, np.nan, np.nan, 0)}
+    monkeypatch.setattr(slips, "apart", lambda of, one, two, eps, share: gaps[one[1], share])
+    said = slips.order_in_words(bench, ("m", ""), ("n", ""), 0.3, {"with a": "a", "with b": "b"})
+    assert said == ("with a where 1 % is refused", "with b where 1 % is refused")
+    assert slips.order_in_words(bench, ("m", ""), ("n", ""), 0.3, {}) == ("nowhere", "nowhere")
+
+
+def test_attacks_in_different_formats_are_not_compared(bench):
+    of = bench.attacks["detectors, margin", 0.3]
+    bench.attacks["detectors, margin", 0.3] = Record(of.arrays, of.settings | {"dtype": "bfloat16"}, of.path)
+    assert slips.harder(bench, "GAT-generative", "detectors, margin", "detectors (9)", 0.3, 0.0)[3] == 0
