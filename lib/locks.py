@@ -45,9 +45,12 @@ def _still_there(lock: Path, file) -> bool:
         return False
 
 
-def once(path: Path, make: Callable[[], None]) -> None:
-    """Call `make`, which writes `path`, unless it is there; a process that is at it already is waited for."""
+def once(path: Path, make: Callable[[], None], shared: Path | None = None) -> None:
+    """Call `make`, which writes `path`, unless it is there; a process that is at it already is waited for.
+
+    shared: a name for all that one call of `make` writes, where that is more than `path`.
+    """
     if not path.exists():
-        with locked(path):
+        with locked(shared or path):
             if not path.exists():
                 make()

@@ -1,5 +1,6 @@
 """The ledger: claims of the papers, their predicates, and verdicts computed from rows (no torch)."""
-from lib.claims.evidence import Estimate, Evidence
+from lib.claims.estimates import Estimate
+from lib.claims.evidence import Evidence
 from lib.claims.ledger import VERDICTS, Verdict, claims, counts, ledger, verdict, waiting
 from lib.claims.predicates import Finding, check, judge
 from lib.claims.shown import as_html, as_table, cautions, of_page

@@ -6,7 +6,8 @@ from math import isnan
 import pandas as pd
 
 from lib import metrics
-from lib.claims.evidence import PLAIN, Estimate, Evidence, Missing, average, combine, difference, expand
+from lib.claims.estimates import Estimate, average, difference
+from lib.claims.evidence import PLAIN, Evidence, Missing, combine, expand
 
 # of a test; its other keys select rows
 WORDS = ("kind", "mean", "worst", "above", "below", "by", "within", "skip_saturated", "over_seeds", "along",

@@ -22,7 +22,8 @@ from math import inf, isnan
 
 from lib.claims.contrasts import (METRICS, WORDS, cells, contrast, name, other_seeds, saturated, selection, shown, text,
                                   value)
-from lib.claims.evidence import Estimate, Evidence, Missing
+from lib.claims.estimates import Estimate
+from lib.claims.evidence import Evidence, Missing
 from lib.results import COLUMNS
 
 KINDS = {"compare": {"above", "below"}, "bound": set(), "trend": {"along", "direction"}, "all": {"parts"},

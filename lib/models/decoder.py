@@ -168,8 +168,16 @@ class _InPieces(torch.autograd.Function):
             means = mean[at]
             slope = 2 * weight[at, None, None, None] * (x[image] - means)      # of the squared error: for the means
             grad_h[at] = ctx.decoder.pull(slope, means, [t[at] for t in alive], weights).to(grad_h.dtype)
-            grad_x.index_add_(0, image, -slope.to(grad_x.dtype))
+            add_at(grad_x, image, -slope.to(grad_x.dtype))
         return grad_h.view(shape_h), grad_x.view(shape_x), None
+
+
+def add_at(total: Tensor, index: Tensor, terms: Tensor) -> Tensor:
+    """total[index[i]] += terms[i] for every i, in place and in the same order at every call.
+
+    On a GPU index_add_ adds in whatever order its threads arrive; index_put_ sorts by index first.
+    """
+    return total.index_put_((index,), terms, accumulate=True) if total.is_cuda else total.index_add_(0, index, terms)
 
 
 def _pieces(n: int, device: torch.device) -> list[slice]:

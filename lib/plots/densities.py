@@ -1,7 +1,8 @@
 """Figures of densities that detectors learn, on the line and in the plane (Yin et al. 2020, Figures 19 and 20)."""
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from lib.plots.palette import CLASSES, FAINT, GROUND, INK, LOOKS, Plate, blank, look, styled
@@ -44,14 +45,15 @@ def _curves(axis, x, curves: list, color: str) -> None:
 
 
 @styled
-def maps(rows: dict[str, dict[str, object]], ends: tuple[float, float] = (0.2, 0.8),
-         scale: str = "unit") -> Figure:
+def maps(rows: dict[str, dict[str, object]], ends: tuple[float, float] = (0.2, 0.8), scale: str = "unit",
+         bar: str = "") -> Figure:
     """Small maps of the plane, a line for each row: label -> title -> what is there.
 
     A map is an array (side, side), row 0 at the bottom, or a pair (positives, negatives) of points, (n, 2) each. ends:
     the part of both axes that every map covers, and that is shown of points. Where all titles are those of the longest
     row, rows share their columns, and a map that is missing is said to be. scale: "unit", colours from 0 to 1; "own",
-    from 0 to each map's greatest value. No map at all gives a strip that says so.
+    from 0 to each map's greatest value. bar: what a colour bar below is called; none where it is empty. No map at all
+    gives a strip that says so.
     """
     rows = {label: panels for label, panels in rows.items() if panels}
     if not rows:
@@ -59,7 +61,7 @@ def maps(rows: dict[str, dict[str, object]], ends: tuple[float, float] = (0.2, 0
     columns = list(max(rows.values(), key=len))
     aligned = all(set(panels) <= set(columns) for panels in rows.values())
     each = min(2.6, 6.4 / len(columns))
-    figure = Plate(figsize=(each * len(columns), each * len(rows) + 0.3), layout="constrained")
+    figure = Plate(figsize=(each * len(columns), each * len(rows) + (1.1 if bar else 0.5)), layout="compressed")
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
     grid = figure.subplots(len(rows), len(columns), squeeze=False)
     for at, (axes, (label, panels)) in enumerate(zip(grid, rows.items())):
@@ -69,9 +71,24 @@ def maps(rows: dict[str, dict[str, object]], ends: tuple[float, float] = (0.2, 0
                 _map(axis, panels[title], ends, scale)
             else:
                 axis.text(0.5, 0.5, "no rows yet", ha="center", va="center", style="italic", fontsize=10)
-                axis.set(xticks=[], yticks=[], aspect="equal")
+                axis.set(xlim=ends, ylim=ends, xticks=[], yticks=[], aspect="equal")
         axes[0].set_ylabel(label)
+        _coordinates(axes[0].yaxis, ends, "bottom", "top")
+    for axis in grid[-1]:
+        _coordinates(axis.xaxis, ends, "left", "right")
+    if bar:
+        colours = ScalarMappable(Normalize(0, 1), HEAT)
+        figure.colorbar(colours, ax=grid.ravel().tolist(), location="bottom", shrink=0.5, aspect=30, label=bar,
+                        ticks=[0, 0.5, 1])
     return figure
+
+
+def _coordinates(axis, ends: tuple[float, float], first: str, last: str) -> None:
+    """Ticks at the fifths of the square; first, last: how the outer labels are aligned, so as to keep inside."""
+    axis.set_ticks(np.linspace(*ends, 4))
+    labels = axis.set_ticklabels([f"{at:.1f}" for at in np.linspace(*ends, 4)])
+    put = "set_ha" if first == "left" else "set_va"
+    getattr(labels[0], put)(first), getattr(labels[-1], put)(last)
 
 
 def _map(axis, shown, ends: tuple[float, float], scale: str) -> None:

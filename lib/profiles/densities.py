@@ -30,6 +30,7 @@ class Density:
 
 _PLANE = Density(Inner("linf", 0.5, 10, 0.05), 50_000)
 _LINE = Density(Inner("linf", 0.3, 20, 0.05), 2_000, layers=3, positives=500, negatives=500, picture=1000, seeds=3)
+# By the captions of Figures 19 and 20; updates and rate, which these leave out, by the authors' code of that time.
 _PUBLISHED = {      # point set and setting; "notebook": the last settings in the authors' public notebook
     ("two-gaussians", "paper"): _LINE,
     ("two-gaussians", "notebook"): replace(_LINE, inner=Inner("linf", 0.4, 10, 0.05), iterations=5_000, rate=1e-4),

@@ -22,6 +22,9 @@ from lib.runs.systems import BATCH, InBfloat16, growing, read
 from lib.runs.training import dataset_of
 
 
+ATTACK = ("norm", "eps", "steps", "step_size", "restarts", "attack_seed")      # columns that an attack fills
+
+
 @dataclass(frozen=True)
 class Test:
     """An attack on a detector. optimiser: "adam" on the perturbation, or "normgrad", steps along sign or direction.
@@ -61,7 +64,7 @@ def tests(profile: str, system: str, k: int) -> dict[Test, int]:
     sizes = settings.auc_images
     found, trained = {main: sizes.get(system, sizes["main"])}, training_test(system, profile)
     if trained.step_size > main.step_size:      # longer steps than published: what they taught may end with them
-        found[trained] = sizes["main"]
+        found[trained] = found[main]
     if k not in settings.further.get(system, ()):
         return found
     tenfold = replace(main, steps=2000, step_size=main.step_size / 2)
@@ -101,6 +104,11 @@ def random_start(x: Tensor, test: Test, images: list[int], seed: int, restart: i
     return torch.from_numpy(test.eps * unit).to(x)
 
 
+def unit_name(system: str, k: int, profile: str, seed: int, test: Test | None = None) -> str:
+    """Of a test of detector k; without one, of its main test."""
+    return f"GAT_{system}_class{k}_{(test or main_test(system, profile)).name}_seed{seed}"
+
+
 def settings_for(system: str, k: int, test: Test, profile: str, seed: int) -> dict:
     """What the record of a test says of how it was made; where it comes from is not known yet."""
     return {"experiment": "auc", "dataset": profile_of(profile).dataset, "model": "GAT", "variant": system, "class": k,
@@ -115,19 +123,20 @@ def compute(system: str, k: int, test: Test, n: int, profile: str, seed: int, re
     the attack."""
     heads, dataset = trained_heads(system, profile, seed, device, results, classes=(k,)), dataset_of(profile)
     inside, outside = (dataset.test.y == k).nonzero()[:, 0], (dataset.test.y != k).nonzero()[first:n, 0]
+    if not len(outside):    # there are no further images
+        return {}, settings_for(system, k, test, profile, seed)
     x = dataset.test.images(outside)
     moved = torch.cat([attacked(heads, part.to(device), 0, test, index.tolist(), seed).cpu()
                        for part, index in zip(x.split(BATCH[device.type]), outside.split(BATCH[device.type]))])
-    arrays = {"index": outside.numpy().astype(np.int32), "others": significant(read(heads, x, device)[:, 0]),
+    arrays = {"natural": significant(read(heads, dataset.test.images(inside), device)[:, 0]),
+              "index": outside.numpy().astype(np.int32), "others": significant(read(heads, x, device)[:, 0]),
               "attacked": significant(read(heads, moved, device)[:, 0]),
               "label": dataset.test.y[outside].numpy().astype(np.int8)}
-    if not first:
-        arrays["natural"] = significant(read(heads, dataset.test.images(inside), device)[:, 0])
     return arrays, settings_for(system, k, test, profile, seed) | {"data": dataset.source}
 
 
 def summarise(records: list[Record]) -> list[dict]:
-    """auc under the attack (n: negatives), and under no attack (attack "clean")."""
+    """auc under each attack (n: negatives); auc_clean, on those of the main attack before it (attack "clean")."""
     rows, detectors = [], defaultdict(list)
     for record in records:
         detectors[tuple(record.settings[name] for name in ("variant", "class", "seed"))].append(record)
@@ -138,9 +147,11 @@ def summarise(records: list[Record]) -> list[dict]:
         low, high = auc_interval(-record["natural"], -record["attacked"])
         rows.append(key | {"metric": "auc", "value": area(-record["natural"], -record["attacked"]), "low": low,
                            "high": high, "n": len(record["attacked"])})
-        if record.settings["restarts"] == 0 and record.settings["attack"] == "adam":
-            rows.append(key | {"metric": "auc_clean", "value": area(-record["natural"], -record["others"]),
-                               "n": len(record["others"])})
+        if record.settings["unit"] == unit_name(*(record.settings[name] for name in ("variant", "class", "profile",
+                                                                                        "seed"))):
+            rows.append(key | dict.fromkeys(ATTACK, "") | {
+                "attack": "clean", "metric": "auc_clean", "value": area(-record["natural"], -record["others"]),
+                "n": len(record["others"])})
     return rows
 
 
@@ -148,7 +159,7 @@ def auc(profile: str = "laptop", seed: int = 0, device: str = "auto", results: P
         only: str | None = None):
     """Rows of the AUC of every detector under the attack of Table 6, and of some (`further`) under further ones."""
     profile_of(profile)
-    todo = [growing(f"GAT_{system}_class{k}_{test.name}_seed{seed}", n, settings_for(system, k, test, profile, seed),
+    todo = [growing(unit_name(system, k, profile, seed, test), n, settings_for(system, k, test, profile, seed),
                     partial(trained_heads, system, profile, seed, results=results, classes=(k,)),
                     partial(compute, system, k, test, n, profile, seed, results),
                     system, profile, seed, results, classes=(k,), names=())

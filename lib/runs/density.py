@@ -5,25 +5,22 @@ The paper reads e^z, normalised over a grid, as the density of the positives. Nu
 paper has pictures. Command: python -m lib.runs.density --profile laptop
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
 
-from lib.attacks import Linf, adam_pgd
-from lib.models import Noise, stream
 from lib.models.mlp import MLP
 from lib.profiles import DENSITIES, Density, Training
 from lib.profiles import profile as profile_of
 from lib.results import COLUMNS, RESULTS, Record, read_record, significant, write_record
 from lib.runs import units
 from lib.runs.likeness import Yardstick
+from lib.runs.on_points import Against, PointSet, logits_at
 from lib.runs.shapes import Points, draw, grid_points
 from lib.train import fit, initial_weights
 
@@ -33,68 +30,6 @@ SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)       # of the later u
 FIRST = 10                              # the update after which the first picture is kept, for the spot check
 SPOT = 0.02                             # by which logits of other machines may differ there
 MIDDLE = (0.2, 0.8)                     # the part of both axes of the plane that a picture shows
-
-
-class Against(nn.Module):
-    """The training objective on points: equation 5 with one detector, its inner maximisation from update `ordinary` on.
-
-    x: points as images of one pixel; y: 1 for positives, 0 for negatives.
-    """
-
-    name = "GAT"
-
-    def __init__(self, net: MLP, sizes: Density, attacked: bool):
-        super().__init__()
-        self.net, self.sizes, self.attacked = net, sizes, attacked
-
-    def objective(self, x: Tensor, y: Tensor, noise: Noise) -> Tensor:
-        """Minus the binary cross-entropy of each point, in nats, (point). noise: keyed by update."""
-        if self.attacked and noise.step >= self.sizes.ordinary:
-            x = x.clone()
-            x[y == 0] = self.moved(x[y == 0], noise)
-        return -F.binary_cross_entropy_with_logits(self.net(x), y.float(), reduction="none")
-
-    def moved(self, x: Tensor, noise: Noise) -> Tensor:
-        """Negatives where Adam finds the largest logit in the ball, from a start that is uniform in it, not clipped."""
-        inner = self.sizes.inner
-        start = stream(f"{noise.purpose}/start", noise.seed, noise.step).random(tuple(x.shape), dtype=np.float32)
-        return adam_pgd(self.net, x, Linf(inner.eps), steps=inner.steps, step_size=inner.step_size,
-                        start=inner.eps * (2 * torch.from_numpy(start).to(x) - 1))
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """Points as `lib.train.fit` takes images: float32, (point, axis, 1, 1)."""
-
-    x: Tensor
-    y: Tensor
-
-    @classmethod
-    def of(cls, points: Points) -> "Pixels":
-        both = np.concatenate([points.positives, points.negatives])
-        labels = torch.arange(len(both)) < len(points.positives)
-        return cls(as_pixels(both), labels.long())
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def images(self, index: Tensor) -> Tensor:
-        return self.x[index]
-
-    def labels(self, index: Tensor) -> Tensor:
-        return self.y[index]
-
-
-def as_pixels(points: Float[np.ndarray, "point axis"]) -> Tensor:
-    """Points as images of one pixel, float32."""
-    return torch.from_numpy(points).float()[:, :, None, None]
-
-
-@torch.no_grad()
-def logits_at(net: MLP, points: Float[np.ndarray, "point axis"], batch: int = 20_000) -> Float[np.ndarray, " point"]:
-    """Logits at points, float32, `batch` at a time."""
-    device = next(net.parameters()).device
-    return torch.cat([net(part.to(device)).cpu() for part in as_pixels(points).split(batch)]).numpy()
 
 
 def stops(sizes: Density, kind: str) -> list[int]:
@@ -151,7 +86,7 @@ def train(name: str, setting: str, kind: str, profile: str, seed: int, folder: P
     state = folder / f"{unit_name(name, setting, kind, seed)}.state"
     if not state.exists():
         clear(state)    # pictures without it: of a clearing cut short, or of another training
-    taught, data = start(sizes, points.shape.dimension, kind, seed, device), Pixels.of(points)
+    taught, data = start(sizes, points.shape.dimension, kind, seed, device), PointSet.of(points)
     found, history, chosen = [], np.zeros(0), [stop for stop in stops(sizes, kind) if until is None or stop <= until]
     for stop in chosen:
         kept = state.with_suffix(f".{stop}.partial")

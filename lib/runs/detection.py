@@ -71,6 +71,7 @@ CHEAP = ("classifier (8)", "Madry (8)")                         # one network to
 HARDEST = ("detectors (9)", "switching (12)", "Madry (8)")      # also at a larger radius, there with best iterates too
 # of the first two, by their best iterates too
 RIVALS = ("detectors, cross-entropy", "detectors, margin", "combined (11)", "Madry, cross-entropy")
+TOWARDS_EVERY = tuple(name for name, attack in ATTACKS.items() if attack.towards == "every")
 LOOKED_AT = (*HARDEST, *RIVALS, "classifier (8)")       # of which every iterate is looked at, too
 
 
@@ -134,6 +135,8 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
     exact, dataset = load(system, device), dataset_of(profile)
     part = split(profile)[1] if name == "validation" else dataset.test
     index = list(range(first, min(n, len(part))))
+    if not index:           # there are no further images
+        return {}, settings_for(system, name, eps, best, profile, seed)
     x, y = part.images(index), part.labels(index)
     random = name in ATTACKS and ATTACKS[name].towards == "random"
     target = other_classes("detection", y, index, seed, len(dataset.classes)) if random else y
@@ -146,8 +149,9 @@ def compute(load: Callable, system: str, name: str, eps: float, best: bool, n: i
                "l2": (moved - x).flatten(1).norm(dim=1).numpy(), "linf": (moved - x).flatten(1).abs().amax(1).numpy()}
     if random:
         arrays["target"] = target.numpy().astype(np.int8)
-    if name in ATTACKS and not first:
-        arrays["thumbs"] = (moved[:SAMPLES if random else THUMBS] * 255).round().byte().numpy()
+    if name in ATTACKS:
+        pictures = max(0, (SAMPLES if random else THUMBS) - first)
+        arrays["thumbs"] = (moved[:pictures] * 255).round().byte().numpy()
     return arrays, settings_for(system, name, eps, best, profile, seed) | {"data": dataset.source}
 
 

@@ -25,6 +25,7 @@ from lib.runs.training import dataset_of
 NATURAL = 0.95                      # of natural images are accepted at the threshold
 FIT_IMAGES = 2_000                  # validation images that it is fitted on
 QUANTILES = (0.25, 0.5, 0.75)
+PICTURES = 4                        # kept of a search
 NEAREST = "nearest"                 # loss of the rows that take the shortest way of all, image by image
 
 
@@ -77,7 +78,9 @@ def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: 
     """
     (heads, accept), dataset = fitted(system, device), dataset_of(profile)
     fast = InBfloat16(heads)
-    index = list(range(first, n))
+    index = list(range(first, min(n, len(dataset.test))))
+    if not index:           # there are no further images
+        return {}, settings_for(system, protocol, profile, seed)
     x, y = dataset.test.images(index), dataset.test.labels(index)
     target = other_classes("distortion", y, index, seed, len(dataset.classes))
 
@@ -94,9 +97,8 @@ def compute(fitted: Callable, system: str, protocol: Protocol, n: int, profile: 
     found, ok = map(torch.cat, zip(*(nearest(*(each.to(device) for each in batch)) for batch in batches)))
     arrays = {"index": np.array(index, np.int32), "label": y.numpy().astype(np.int8), "success": ok.numpy(),
               "l2": (found - x).flatten(1).norm(dim=1).numpy(), "heads": read(heads, found, device),
-              "target": target.numpy().astype(np.int8)}
-    if not first:
-        arrays["thumbs"] = (found[:4] * 255).round().byte().numpy()
+              "target": target.numpy().astype(np.int8),
+              "thumbs": (found[:max(0, PICTURES - first)] * 255).round().byte().numpy()}
     return arrays, settings_for(system, protocol, profile, seed) | {"threshold": accept, "data": dataset.source}
 
 

@@ -31,7 +31,11 @@ def split(profile: str) -> tuple[Split, Split]:
 
 
 def validation_auc(heads: Heads, classes: tuple[int, ...], profile: str, inner: Inner) -> list[float]:
-    """AUC of each detector on validation images: its class against attacked others (zero start, as published)."""
+    """AUC of each detector on validation images: its class against attacked others (zero start, as published).
+
+    With fewer steps than published they span two radii, in L2 too, where Adam then crosses the ball in the first of
+    them: there it is a coarse attack, by which checkpoints of one training are compared and nothing else.
+    """
     settings, (_, held) = DETECTORS[profile], split(profile)
     found = []
     for position, k in enumerate(classes):
@@ -198,7 +202,8 @@ def trained_heads(system: str, profile: str, seed: int, device: torch.device, re
             unit = unit_name(system, next(g for g in groups(profile, system) if k in g), seed)
             record = Path(results or RESULTS) / profile / "heads" / f"{unit}.npz"
             gone = record.exists()          # asked before waiting: what another process finishes meanwhile is not lost
-            once(path, partial(heads, profile, seed, str(device), results, fresh=gone, only=unit))
+            once(path, partial(heads, profile, seed, str(device), results, fresh=gone, only=unit),
+                 shared=record.with_suffix(".weights"))             # one training may make those of several classes
         with torch.device("meta"):                  # shapes alone: no time is lost on initial weights
             nets.append(ConvNet(1, dataset_of(profile).shape))
         load_weights(path, nets[-1], {"model": "GAT", "variant": system, "class": k, "seed": seed, "profile": profile},

@@ -75,10 +75,11 @@ def beside_the_ring(of: Bench, eps: float, accuracy: float, error: float) -> str
 
 def _threshold(clean: Record, model: str, accuracy: float) -> float:
     """The largest score at which a system still reads and accepts this share of natural images (all it can,
-    if less)."""
+    if less; infinite for none)."""
     read, score = reading(clean, model)
     kept = np.sort(score[read == clean["label"]])[::-1]
-    return float(kept[min(round(accuracy * len(read)), len(kept)) - 1])
+    count = min(round(accuracy * len(read)), len(kept))
+    return float(kept[count - 1]) if count else np.inf
 
 
 def widened(found: pd.DataFrame) -> pd.DataFrame:
@@ -113,8 +114,8 @@ def tally(*found: pd.DataFrame) -> str:
         return f"{tables.MISSING.capitalize()}."
     less, more = (sum(int(there.sum()) for there in each) for each in (
         [lines[f"high {model}"] < 0 for model in SYSTEMS[:2]], [lines[f"low {model}"] > 0 for model in SYSTEMS[:2]]))
-    return (f"Of {2 * len(lines)} comparisons the detectors err significantly less than this robust network in "
-            f"{less or 'none'}, significantly more in {more or 'none'}.")
+    return (f"Of {2 * len(lines)} comparisons at equal natural accuracy the detectors err significantly less than this "
+            f"robust network in {less or 'none'}, significantly more in {more or 'none'}.")
 
 
 def in_words(found: pd.DataFrame) -> str:

@@ -97,8 +97,8 @@ def blame(share: float) -> str:
     why = ("So it was the inner attack of few, long steps" if share > 0.9 else
            "So it was not the inner attack of few, long steps" if share < 0.1 else
            "So the inner attack of few, long steps was a part of it, and not all")
-    return (f"Short steps make up {percent(share, 0)} of the distance to print. {why}: how many steps it takes, how "
-            "long they are and what they cost changed together.")
+    return (f"Short steps close {percent(share, 0)} of the gap between our AUC and the printed one. {why}: how many "
+            "steps it takes, how long they are and what they cost changed together.")
 
 
 def beside_print(main: pd.DataFrame, profile: str) -> pd.DataFrame:
@@ -121,6 +121,17 @@ def beside_print(main: pd.DataFrame, profile: str) -> pd.DataFrame:
                            "published inner": f"{theirs.steps} × {theirs.step_size:g}", "mean": both.value.mean(),
                            "published": same.value.mean(), "least": worst.value, "class": worst["class"]}
     return pd.DataFrame(lines).T
+
+
+def unprinted(crossed: pd.DataFrame, names: dict[str, str], by: float = 0.96) -> str:
+    """Which detectors that the paper does not print for other balls fall below `by` in one, in words, lowest first.
+
+    crossed: rows of `with_kinds`, with the printed AUC in the column theirs. names: what systems and balls are called.
+    """
+    alone = crossed[crossed.groupby(["variant", "class"]).theirs.transform("count") == 0]
+    low = alone[(alone.kind == "other ball") & (alone.value < by)].sort_values("value")
+    return listed([f"{number(line['value'], 2)} for class {line['class']} of {names[line['variant']]} under "
+                   f"{names[line['ball']]}" for line in low.to_dict("records")], "none")
 
 
 def in_short(rows: pd.DataFrame, system: str) -> tuple[int, str, str]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lib import claims
-from lib.claims.evidence import Estimate, Missing, difference
+from lib.claims.estimates import Estimate, difference
+from lib.claims.evidence import Missing
 from lib.claims.predicates import settle
 from tests.claims.rows import WHITE, bound, compare, evidence, row, track, trend
 

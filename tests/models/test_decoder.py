@@ -7,7 +7,7 @@ from benchmarks import naive
 from lib import data
 from lib.attacks import cross_entropy, input_gradient, margin
 from lib.models import GRAPHS, build, class_scores, decoder
-from lib.models.decoder import LEFT_OUT, PIECE, Pixels
+from lib.models.decoder import LEFT_OUT, PIECE, Pixels, add_at
 from lib.runs.training import checkpoint
 from lib.train import load_weights
 
@@ -134,3 +134,17 @@ def test_one_image_meets_many_means():
 def test_patches_on_a_gpu_are_those_on_a_cpu(shape):
     maps = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     assert torch.equal(decoder._windows(maps), decoder._patches(maps, torch.float32))
+
+
+class SaysCuda(torch.Tensor):
+    """A tensor of the processor that takes the way of one on a GPU."""
+
+    is_cuda = True
+
+
+def test_terms_are_added_at_their_index_on_either_device():
+    index, terms = torch.tensor([2, 0, 2, 2]), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
+    expected = [[4.0, 5.0], [1.0, 1.0], [14.0, 17.0]]
+    for kind in (torch.Tensor, SaysCuda):
+        total = torch.ones(3, 2).as_subclass(kind)
+        assert add_at(total, index, terms).tolist() == expected == total.tolist()

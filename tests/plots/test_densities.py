@@ -41,6 +41,14 @@ def test_a_missing_map_keeps_its_column_and_says_so():
     assert [axis.get_title("center") for axis in figure.axes] == ["ring", "grid", "spirals", "checkerboard"]
 
 
+def test_maps_say_where_in_the_square_they_are_and_what_their_colours_mean():
+    figure = plots.maps({"": {"ring": np.eye(4), "grid": np.eye(4)}}, bar="sigmoid")
+    left, right, bar = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["0.2", "0.4", "0.6", "0.8"]
+    assert list(right.get_xticks()) == pytest.approx([0.2, 0.4, 0.6, 0.8]) and len(right.get_yticks()) == 0
+    assert bar.get_xlabel() == "sigmoid" and len(plots.maps({"": {"ring": np.eye(4)}}).axes) == 1
+
+
 def test_a_scale_of_its_own_ends_at_the_greatest_value_of_a_map():
     pair = {"a": np.full((2, 2), 0.01), "b": np.full((2, 2), 5.0)}
     own, unit = plots.maps({"": pair}, scale="own"), plots.maps({"": pair})

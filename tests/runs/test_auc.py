@@ -11,11 +11,13 @@ from sklearn.metrics import roc_auc_score
 
 from lib import published, tables
 from lib.attacks import ball
+from lib.models import ConvNet
 from lib.profiles import DETECTORS, SHORT_STEPS
 from lib.results import Record, read_record, read_rows, rows_from, tidy, write_record
 from lib.runs import auc, strength
-from lib.runs.heads import fresh
-from lib.runs.training import dataset_of
+from lib.runs.heads import fresh, variant_of
+from lib.runs.training import checkpoint, dataset_of
+from lib.train import load_weights, save_weights
 
 TESTS = [auc.Test(norm, eps, 3, step, optimiser) for norm, eps, step in (("linf", 0.1, 0.05), ("l2", 0.5, 0.2))
          for optimiser in ("adam", "normgrad")]
@@ -128,9 +130,16 @@ def test_more_negatives_are_attacked_alone_and_counted_with_those_that_were(tmp_
     few, many = rows(4), rows(7)
     test = auc.main_test("linf0.3", "smoke")
     again = auc.compute("linf0.3", 0, test, 7, "smoke", 0, tmp_path, torch.device("cpu"))[0]
-    assert many.settings["grown"][0]["asked"] == 4 and len(few["index"]) == 4
+    assert many.settings["runs"][0]["asked"] == 4 and len(few["index"]) == 4
     for name, values in again.items():
         assert np.allclose(many[name], values, rtol=1e-3, atol=1e-3) and len(many[name]) == len(values)
+    weights, net = checkpoint("GAT", "smoke", 0, variant_of("linf0.3", 0), tmp_path), ConvNet(1, (1, 28, 28))
+    stated = load_weights(weights, net, {})
+    with torch.no_grad():
+        next(net.parameters()).add_(0.1)
+    save_weights(weights, net, stated)
+    with pytest.raises(ValueError, match="would grow with"):
+        rows(9)
 
 
 def test_rows_follow_from_records_and_agree_with_scikit_learn(tmp_path):
@@ -259,6 +268,17 @@ def test_short_steps_are_held_against_the_distance_to_print(after, share, said):
     found, made_up = strength.short_steps(rows, tidy([auc_row("linf0.5", 1.0, 200, 0.01)]))
     assert set(found["class"]) == {"8"} and set(found.variant) == {"linf0.5", SHORT_STEPS} and set(found.n) == {500}
     assert made_up == pytest.approx(share) and said in strength.blame(made_up)
+
+
+def test_detectors_that_print_leaves_out_are_named_where_they_fall_in_another_ball():
+    lines = [("0", "l2-5.0", "other ball", 0.90, 0.9642), ("8", "l2-5.0", "other ball", 0.73, np.nan),
+             ("8", "linf0.5", "other ball", 0.94, np.nan), ("8", "linf0.3", "main", 0.5, np.nan),
+             ("8", "l2-2.5", "other ball", 0.99, np.nan)]
+    rows = pd.DataFrame(lines, columns=["class", "ball", "kind", "value", "theirs"]).assign(variant="linf0.3")
+    names = {"linf0.3": "l∞ 0.3", "linf0.5": "l∞ 0.5", "l2-5.0": "L2 5.0", "l2-2.5": "L2 2.5"}
+    assert strength.unprinted(rows, names) == ("0.73 for class 8 of l∞ 0.3 under L2 5.0 and "
+                                               "0.94 for class 8 of l∞ 0.3 under l∞ 0.5")
+    assert strength.unprinted(rows.head(1), names) == "none"
 
 
 def test_without_a_training_with_short_steps_nothing_is_blamed():

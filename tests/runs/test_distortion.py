@@ -1,5 +1,6 @@
 """How far images move: what counts as arriving, what rows say of those that never do, and what the page reads."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +26,18 @@ def fitted():
     return lambda system, device: (heads, accept)
 
 
+@pytest.fixture(scope="module")
+def strict(fitted):
+    """Detectors with a threshold that none of the first images reaches as it is."""
+    heads, accept = fitted("", CPU)
+    top = float(heads(dataset_of("smoke").test.images(slice(0, 4))).max())
+    return lambda system, device: (heads, max(accept, top) + 0.01)
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: f"{p.aim}-{'best' if p.best else 'last'}")
-def test_an_image_has_arrived_where_the_system_misreads_and_accepts_it(fitted, protocol):
-    arrays, settings = distortion.compute(fitted, "linf0.3", protocol, 4, "smoke", 0, CPU)
+def test_an_image_has_arrived_where_the_system_misreads_and_accepts_it(strict, protocol):
+    arrays, settings = distortion.compute(strict, "linf0.3", replace(protocol, steps=6), 4, "smoke", 0, CPU)
+    assert arrays["success"].any() and (arrays["l2"][arrays["success"]] > 0.01).all()
     logits, label = arrays["heads"], arrays["label"]
     there = (logits.argmax(1) != label) & Reject(settings["threshold"]).accepts(logits.max(1))
     assert there[arrays["success"]].all() and (arrays["target"] != label).all()
@@ -37,11 +47,13 @@ def test_an_image_has_arrived_where_the_system_misreads_and_accepts_it(fitted, p
     assert (arrays["l2"][~arrays["success"]] == 0).all()            # what never arrives comes back clean
 
 
-def test_later_images_go_where_they_would_with_the_earlier_ones(fitted):
-    whole, early, late = (distortion.compute(fitted, "linf0.3", PROTOCOLS[0], n, "smoke", 0, CPU, *first)[0]
+@pytest.mark.parametrize("aim", routes.AIMS)
+def test_later_images_go_where_they_would_with_the_earlier_ones(strict, aim):
+    protocol = next(replace(p, steps=6) for p in PROTOCOLS if p.aim == aim)
+    whole, early, late = (distortion.compute(strict, "linf0.3", protocol, n, "smoke", 0, CPU, *first)[0]
                           for n, *first in ((4,), (2,), (4, 2)))
-    assert early.keys() - late.keys() == {"thumbs"}
-    for key in late:
+    assert whole["l2"].any()
+    for key in whole:
         assert np.allclose(np.concatenate([early[key], late[key]]), whole[key], rtol=1e-4, atol=1e-4)
 
 
@@ -127,6 +139,28 @@ def test_dropping_the_aim_is_judged_search_by_search(folder):
     found = routes.changes("linf0.3", "smoke", 0, folder).loc["from random to none"]
     assert (list(found.index) == [routes.PUBLISHED] and found.shorter.item() == pytest.approx(0.3)
             and found.n.item() == 2)
+
+
+def test_images_that_go_farther_without_an_aim_are_counted_among_those_that_both_aims_had(folder):
+    assert "No search has rows under both aims" in routes.farther("linf0.3", "smoke", 0, folder)
+    one = record("untargeted", 1.0, False, [0.2, 0.5, 0.4], [True, True, False])
+    write_record(folder / "smoke/distortion/GAT_linf0.3_d_seed0.npz", one.arrays, one.settings)
+    assert "1 of 3 images" in routes.farther("linf0.3", "smoke", 0, folder)     # neither aim moved the third
+    two = record("untargeted", 0.1, True, [0.4, 0.1], [True, False])
+    write_record(folder / "smoke/distortion/GAT_linf0.3_e_seed0.npz", two.arrays, two.settings)
+    assert "1 to 2 of 2 to 3 images" in routes.farther("linf0.3", "smoke", 0, folder)
+
+
+def test_the_threshold_of_a_system_is_one(tmp_path):
+    assert np.isnan(routes.threshold("linf0.3", "smoke", 0, tmp_path))
+    for name, one in (("a", record("random", 1.0, False, [0.5], [True])),
+                      ("b", record("random", 0.1, False, [0.3], [True]))):
+        write_record(tmp_path / f"smoke/distortion/GAT_linf0.3_{name}_seed0.npz", one.arrays,
+                     one.settings | {"threshold": 2.5})
+    assert routes.threshold("linf0.3", "smoke", 0, tmp_path) == 2.5
+    write_record(tmp_path / "smoke/distortion/GAT_linf0.3_b_seed0.npz", one.arrays, one.settings | {"threshold": 3.6})
+    with pytest.raises(ValueError, match="different thresholds"):
+        routes.threshold("linf0.3", "smoke", 0, tmp_path)
 
 
 def test_records_are_named_by_aim_and_search_in_order(folder):

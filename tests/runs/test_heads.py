@@ -1,6 +1,7 @@
 """Detectors are trained by equation 5, each as if it were alone, and the best checkpoint is kept."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -170,7 +171,7 @@ def test_detectors_that_another_process_has_just_finished_are_not_trained_again_
     def load():
         runs.trained_heads("linf0.3", "smoke", 0, torch.device("cpu"), tmp_path, classes=(3,))
 
-    def waited(path, make):                             # until the other, which holds the unit, is done
+    def waited(path, make, shared):                             # until the other, which holds the unit, is done
         runs.heads("smoke", 0, "cpu", tmp_path, only=unit)
         make()
 
@@ -182,6 +183,18 @@ def test_detectors_that_another_process_has_just_finished_are_not_trained_again_
     checkpoint("GAT", "smoke", 0, "linf0.3-class3", tmp_path).unlink()
     load()
     assert len(trained) == 2
+
+
+def test_several_who_miss_weights_of_one_training_wait_for_one_of_them(tmp_path, monkeypatch):
+    real, trained, cpu = runs._train, [], torch.device("cpu")
+    monkeypatch.setattr(runs, "groups", lambda profile, system: [(3, 4)])
+    monkeypatch.setattr(runs, "_train", lambda *args: (trained.append(args), real(*args))[1])
+    runs.trained_heads("linf0.3", "smoke", 0, cpu, tmp_path, classes=(3,))
+    for k in (3, 4):
+        checkpoint("GAT", "smoke", 0, f"linf0.3-class{k}", tmp_path).unlink()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda k: runs.trained_heads("linf0.3", "smoke", 0, cpu, tmp_path, classes=(k,)), (3, 4)))
+    assert len(trained) == 2                            # the first, and one of the two that missed weights
 
 
 def test_a_short_training_spans_the_ball_and_keeps_the_step_of_a_pixel_in_l2():

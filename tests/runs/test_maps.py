@@ -71,6 +71,28 @@ def test_departures_name_each_size_that_is_not_published():
     assert maps.departures("paper").empty
 
 
+def test_squares_count_where_an_accepted_part_holds_no_other(monkeypatch):
+    points = runs.points_of("laptop", "checkerboard", 0)
+    board = points.probabilities(60, runs.MIDDLE).reshape(60, 60) > 0
+    centres = maps._centres(board)
+    assert centres.shape == (8, 2) and points.support(0.2 + 0.6 * centres).all()
+    joined = board.copy()
+    joined[30, :] = True                    # a bar across the middle joins the squares that it meets
+    for accepted, said in ((board, "8 of 8"), (~board, "0 of 8"), (joined, "4 of 8")):
+        monkeypatch.setattr(maps, "stored", lambda *_, accepted=accepted, **__: {"logits": np.where([accepted], 1, -1)})
+        monkeypatch.setattr(runs, "points_of", lambda *_: points)
+        assert maps.squares_apart("laptop") == said
+    monkeypatch.setattr(maps, "stored", lambda *_, **__: None)
+    assert maps.squares_apart("laptop") == "no rows yet"
+
+
+def test_the_least_and_the_most_that_is_misplaced_are_told_with_their_point_sets():
+    rows = pd.DataFrame({"dataset": ["ring", "grid", "grid", "spirals"], "variant": "paper", "model": "GAT",
+                         "metric": "tv", "value": [0.5, 0.8, 0.9, 0.3]})
+    assert maps.least_and_most(rows) == "from 30.0 % on the spirals to 85.0 % (80.0 to 90.0) on the grid"
+    assert maps.least_and_most(rows[:0]) == "no rows yet"
+
+
 def test_an_unknown_moment_is_refused(folder):
     with pytest.raises(ValueError, match="at = 'start'; expected 'end', 'ordinary' or 'long'"):
         maps.plane("smoke", at="start", results=folder)

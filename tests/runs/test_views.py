@@ -97,7 +97,8 @@ def test_systems_meet_where_as_many_natural_images_are_read_and_accepted(bench):
     assert (rivals.in_words(sure.assign(**{"low GAT-generative": 0.1, "high GAT-generative": 0.2}).head(1))
             == "at 100.0 % both significantly more")
     assert rivals.tally(sure.head(1), sure.head(1)) == (
-        "Of 4 comparisons the detectors err significantly less than this robust network in 2, significantly more in 2.")
+        "Of 4 comparisons at equal natural accuracy the detectors err significantly less than this robust network in "
+        "2, significantly more in 2.")
     nothing = rivals.at_equal_accuracy(views.Bench("linf0.3", {}, {}), 0.3)
     assert nothing.empty and rivals.lines(nothing).empty and rivals.tally(nothing) == "No rows yet."
 
@@ -248,3 +249,45 @@ def test_readers_of_a_target_are_counted_by_who_was_attacked(bench):
                       ("GAT-generative", "f"): 0.25}
     assert (found.low < found.value).all() and set(found.n) == {4}
     assert views.read_as_target(bench, {"Madry": "not stored"}, 0.4).empty
+
+
+def test_two_systems_are_compared_each_under_its_own_attack_on_the_images_of_both(bench):
+    one, two = ("GAT-generative", "detectors, margin"), ("GAT-integrated", "detectors (9)")
+    value, low, high, n = slips.apart(bench, one, two, 0.3, 0.0)
+    errors = [views.lost(bench, *side, 0.3, 0.0)[:4].mean() for side in (one, two)]
+    assert (value, n) == (errors[0] - errors[1], 4) and low <= value <= high
+    assert slips.apart(bench, one, ("GAT-integrated", "not stored"), 0.3, 0.0)[3] == 0
+
+
+def test_cells_that_err_less_under_best_iterates_are_counted_and_those_of_transfer_told_apart(bench):
+    bench.attacks["detectors (9), best iterate", 0.3] = record([0, 1, 2, 0, 1, 2], [9] * 6, best=True)
+    attacks = {"detectors (9)": "GAT-integrated", "not stored": "GAT-generative"}
+    assert slips.easier(bench, attacks, 0.3, (0.0,)) == (1, 2, 1)       # the generative one, at which it was not aimed
+    assert slips.easier(bench, {"not stored": "GAT-generative"}, 0.3) == (0, 0, 0)
+
+
+def test_the_worst_case_without_some_losses_stands_on_the_same_images(bench):
+    assert slips.worst_share(bench, "GAT-generative", 0.3, 0.0) == 0.75
+    assert slips.worst_share(bench, "GAT-generative", 0.3, 0.0, ("detectors, margin",)) == 0.25     # of four, not six
+    assert np.isnan(slips.worst_share(bench, "GAT-generative", 0.1, 0.0))
+
+
+def test_an_error_is_told_by_true_class(bench):
+    said = slips.by_true_class(bench, "GAT-generative", "detectors (9)", 0.3, 0.0)
+    assert said == "from 0 % of the images of 1 to 50 % of those of 0"
+    assert slips.by_true_class(bench, "GAT-generative", "not stored", 0.3, 0.0) == tables.MISSING
+
+
+def test_what_f_sees_is_compared_on_the_images_that_deceive_both(bench):
+    cases = {"GAT-generative": "detectors, margin", "Madry": "detectors (9)"}
+    assert slips.seen_alike(bench, cases, 0.3) == {}                    # Madry's network is never deceived here
+    bench.attacks["Madry (8)", 0.3] = record([0] * 6, [9] * 6, f_read=np.array([1, 2, 0, 0, 1, 0]), name="Madry (8)")
+    found = slips.seen_alike(bench, cases | {"Madry": "Madry (8)"}, 0.3)        # both misread images 0 and 1
+    assert found["n"] == 2 and found["Madry"] == 1.0 and found["GAT-generative"] == 0.0
+    assert found["more"] == -1.0 and found["low"] <= found["more"] <= found["high"]
+    assert slips.seen_alike(bench, cases | {"Madry": "not stored"}, 0.3) == {}
+
+
+def test_a_system_that_may_accept_nothing_accepts_nothing():
+    assert rivals._threshold(CLEAN, "GAT-generative", 0.0) == np.inf
+    assert rivals._threshold(record([1, 2, 0], [5, 6, 7], attack="clean"), "GAT-generative", 0.9) == np.inf
