@@ -103,7 +103,7 @@ DETECTORS = {
                                      SHORT_STEPS: (5, 8, 9)}, inners={SHORT_STEPS: Inner("linf", 0.5, 40, 0.02)},
         further=dict.fromkeys(SYSTEMS, (0, 1)) | {"linf0.3": (0, 1, 8, 9)},
         auc_images={"main": 500, "linf0.3": 1_000, "balls": 400, "long": 100, "others": 100},
-        attacked_images={"single": 500, "published": 2_000, "cheap": 1_000, "aligned": 100, "distortion": 30,
+        attacked_images={"single": 500, "published": 3_000, "cheap": 1_000, "aligned": 100, "distortion": 30,
                          "untargeted": 10, "strangers": 1_000}),
     "paper": DetectorProfile(
         Training(100 * 156, batch=320, rate=5e-4), negatives=32, steps=None, span=0.0, candidates=20,
