@@ -86,8 +86,8 @@ def farther(system: str, profile: str, seed: int, results: Path | None = None) -
     if not counts:
         return "No search has rows under both aims in this copy yet."
     count, images = (tables.span(min(each), max(each), "{:.0f}".format) for each in (counts, n))
-    return (f"In our searches {count} of {images} images need a longer way without an aim than with a random one, or are "
-            "not moved at all.")
+    return (f"In our searches {count} of {images} images need a longer way without an aim than with a random one, or "
+            "are not moved at all.")
 
 
 def name(aim: str) -> str:

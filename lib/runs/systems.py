@@ -85,7 +85,7 @@ def growing(name: str, images: int, expected: dict, compute: Callable, *weights,
             of_weights(record, weights_of(*weights, **which))
         except FileNotFoundError as error:      # to train anew takes hours, and seldom ends at the same weights
             raise ValueError(f"record {record.path} cannot grow, for its weights are not here ({error}); put them "
-                             "back, or compute all records of these networks anew (without --unit, with --fresh)") from error
+                             "back, or compute all records of these networks anew (no --unit, but --fresh)") from error
         return signed(compute(device, len(record["index"])), *weights, **which)
     return Unit(name, lambda device: signed(compute(device, 0), *weights, **which), images, grow=further,
                 expected=expected)
